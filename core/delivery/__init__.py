@@ -1,0 +1,1 @@
+"""The draft-PR gate and everything that leads to a remote write."""

@@ -1,0 +1,1 @@
+"""The hash-chained journal, its projections and its followers."""

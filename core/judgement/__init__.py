@@ -1,0 +1,1 @@
+"""Evidence, risk, forbidden paths, secrets, verdicts and the merge policy."""

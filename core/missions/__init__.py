@@ -1,0 +1,1 @@
+"""Missions and tasks: state machines, the conductor, recovery, holds and approvals."""

@@ -1,0 +1,1 @@
+"""Sessions, the clarification gate, plans and artifacts."""

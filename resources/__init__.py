@@ -1,0 +1,1 @@
+"""Data shipped with the product: policy, prompts, rehearsal scripts, a sample repository."""

@@ -1,0 +1,1 @@
+"""The hands on the outside world: git, processes, model providers, forges."""

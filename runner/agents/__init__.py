@@ -1,0 +1,1 @@
+"""Agent CLIs as processes, and their output formats."""

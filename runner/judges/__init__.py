@@ -1,0 +1,1 @@
+"""Validator families behind the Judge port."""
