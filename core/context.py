@@ -42,5 +42,5 @@ class Context:
     token: Callable[[int], str] = field(default=secrets.token_urlsafe)
 
     def short_id(self, prefix: str) -> str:
-        """A new id such as ``m-4T9K2QX0ZB``: prefix and 10 random ULID characters (domain.md §1)."""
+        """A new id such as ``m-4T9K2QX0ZB``: prefix and 10 random characters (domain.md §1)."""
         return f"{prefix}-{self.ulid(self.now())[-_RANDOM_CHARS:]}"
