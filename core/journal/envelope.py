@@ -51,7 +51,7 @@ def model_of(kind: str) -> type[Event]:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One row of the journal (domain.md §2). ``seq`` counts all events, ``version`` its stream's."""
+    """One row of the journal (domain.md §2); ``version`` counts within its stream."""
 
     seq: int
     id: str
