@@ -1,4 +1,4 @@
-"""What one model call used, as its provider reported it. Who made the call is added by the ledger."""
+"""What one model call used, as its provider reported it; who made it is added by the ledger."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,6 +1,6 @@
 """The port behind which an agent CLI reads a repository and answers with structured output.
 
-The planner has reading tools only and works on a checkout that is not the operator's (domain.md §5).
+It has reading tools only and works on a checkout that is not the operator's (domain.md §5).
 """
 
 from collections.abc import Callable, Mapping
