@@ -1,0 +1,1 @@
+"""Berths, bookings, fees and tides of a small guest harbour."""
