@@ -24,9 +24,10 @@ def _without(items: Mapping[_K, _V], *keys: _K) -> dict[_K, _V]:
     return {k: v for k, v in items.items() if k not in keys}
 
 
-def _drafted(state: MissionState, e: mission.MissionDrafted, _: Envelope) -> MissionState:
+def _drafted(state: MissionState, e: mission.MissionDrafted, envelope: Envelope) -> MissionState:
     return replace(
         state,
+        drafted_at=state.drafted_at or envelope.at,
         state="draft",
         session=e.session,
         repo=e.repo,

@@ -122,6 +122,7 @@ class MissionState:
     pushed: str = ""
     pull_request: PullRequestOpened | None = None
     outcome: str = ""
+    drafted_at: datetime | None = None
 
     @property
     def head(self) -> str:

@@ -6,6 +6,7 @@ event. Pure: no asyncio, SQL or I/O.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from core.errors import Refused
@@ -102,6 +103,7 @@ class SessionState:
     plan_digest: str = ""
     documents: Mapping[str, str] = field(default_factory=dict)
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    started_at: datetime | None = None
 
     def answers(self) -> dict[str, str]:
         """Answer texts by the field that they clear (domain.md §4)."""
@@ -198,9 +200,10 @@ _CHECKS: Mapping[str, Callable[[SessionState, Any], None]] = {
 }
 
 
-def _started(state: SessionState, e: session.SessionStarted, _: Envelope) -> SessionState:
+def _started(state: SessionState, e: session.SessionStarted, envelope: Envelope) -> SessionState:
     return replace(
         state,
+        started_at=envelope.at,
         repo=e.repo,
         title=e.title,
         first_title=e.title,
