@@ -49,7 +49,7 @@ class Question:
     required: bool
     asked: Mapping[str, Any]
     answer: str = ""
-    choice: int | None = None
+    choice: str | None = None
     skipped: bool = False
 
     @property
@@ -107,7 +107,7 @@ class SessionState:
 
     def answers(self) -> dict[str, str]:
         """Answer texts by the field that they clear (domain.md §4)."""
-        return {q.field: q.answer for q in self.questions.values() if q.answer}
+        return {q.field: q.answer for q in self.questions.values() if q.answer and q.field}
 
     def hold_of(self, subject: str = "") -> Hold | None:
         """The active hold of that subject."""
@@ -271,7 +271,9 @@ def _criterion_removed(
 
 
 def _questions(state: SessionState, e: session.ClarificationAsked, _: Envelope) -> SessionState:
-    asked = {q["id"]: Question(q["id"], q["field"], bool(q["required"]), q) for q in e.questions}
+    asked = {
+        q["id"]: Question(q["id"], q["field"] or "", bool(q["required"]), q) for q in e.questions
+    }
     return replace(state, questions={**state.questions, **asked}, rounds=e.round)
 
 
