@@ -3,7 +3,6 @@
 Pure (domain.md §4): no I/O, no clock, no memory. Words, weights and questions come from policy.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.errors import Refused
+from core.planning.checkpoints import CheckpointPolicy
 from core.planning.criteria import Criterion, CriterionRule, counts, flaw_of, is_verifiable
 from core.planning.questions import GATE_FIELDS, Choice, GateField, LocalText, Question, clears
 from core.planning.wording import (
@@ -29,17 +29,12 @@ SignalId = Literal[
 ]
 Place = Literal["title", "description", "later", "answer", "criterion"]
 
-MAX_CRITERIA = 50
 _SIGNALS: Mapping[GateField, SignalId] = {
     "acceptance-criteria": "no_verifiable_criterion",
     "done-definition": "vague_wording",
     "target": "no_target_surface",
     "scope": "unbounded_scope",
 }
-_BULLET = re.compile(
-    r"(?P<indent>\s*)(?:[-*+•·]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|\d{1,3}[、．]\s*"
-    r"|[(（]\d{1,3}[)）]\s*|[①-⑳]\s*)(?P<text>\S.*)"
-)
 
 
 class Weights(BaseModel):
@@ -81,6 +76,7 @@ class ClarificationPolicy(BaseModel):
     unbounded: WordList
     target: SurfaceRule
     questions: Mapping[GateField, QuestionText]
+    checkpoints: CheckpointPolicy
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -202,34 +198,6 @@ def require_clear(assessment: Assessment, *, open_questions: Sequence[str] = ())
             "questions": ids,
         },
     )
-
-
-def extract_criteria(message: str, rule: CriterionRule) -> tuple[str, ...]:
-    """The criteria that a message states: list items under "Acceptance" or "Done when".
-
-    At most 50; indented lines continue an item; code is not read (domain.md §4).
-    """
-    blocks = [span for span, kind in code_spans(message) if kind == "block"]
-    headings = {each.casefold() for each in rule.headings}
-    found: list[str] = []
-    listening, at = False, 0
-    for line in message.splitlines(keepends=True):
-        hidden = any(span.start <= at < span.end for span in blocks)
-        at += len(line)
-        item = None if hidden else _BULLET.fullmatch(line.rstrip())
-        if not hidden and _heading(line) in headings:
-            listening = True
-        elif listening and item:
-            found.append(item["text"].strip())
-        elif listening and found and not hidden and line.strip() and line[0] in " \t":
-            found[-1] += " " + line.strip()
-        elif line.strip() and not hidden:
-            listening = False
-    return tuple(found[:MAX_CRITERIA])
-
-
-def _heading(line: str) -> str:
-    return line.strip().strip("#*_ \t").rstrip(":：").strip("*_ \t").casefold()
 
 
 def _signal(name: GateField, request: GateInput, policy: ClarificationPolicy) -> Signal:

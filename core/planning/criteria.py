@@ -12,13 +12,19 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from core.errors import Invalid, Refused
+from core.planning.wording import code_spans
 
 Source = Literal["stated", "answered", "proposed"]
 Flaw = Literal["too_short", "placeholder", "blank_left", "no_words"]
 
-MAX_CRITERION_CHARS = 2_000
+MAX_CRITERION_CHARS = 4_000
+MAX_CRITERIA = 50
 _BLANK = re.compile(r"_{3,}|＿{2,}")
 _EDGE = " \t\r\n.,;:!?。，；：！？、…-–—*·\"'“”‘’()（）[]"
+_BULLET = re.compile(
+    r"(?P<indent>\s*)(?:[-*+•·]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|\d{1,3}[、．]\s*"
+    r"|[(（]\d{1,3}[)）]\s*|[①-⑳]\s*)(?P<text>\S.*)"
+)
 _ID = r"^C[1-9][0-9]{0,5}$"
 
 
@@ -118,7 +124,7 @@ def add(
     A proposal that the operator now states or answers becomes the operator's own and keeps its id.
 
     Raises:
-        Invalid: ``criterion`` when the text is empty or longer than 2,000 characters.
+        Invalid: ``criterion`` when the text is empty or longer than 4,000 characters.
     """
     _check_text(text)
     for place, each in enumerate(criteria):
@@ -151,6 +157,31 @@ def merge(
     return merged
 
 
+def extract_criteria(message: str, rule: CriterionRule) -> tuple[str, ...]:
+    """The criteria that a message states: list items under "Acceptance" or "Done when".
+
+    At most 50 of at most 4,000 characters; indented lines continue an item; fenced code is not
+    read (domain.md §4).
+    """
+    blocks = [span for span, kind in code_spans(message) if kind == "block"]
+    headings = {each.casefold() for each in rule.headings}
+    found: list[str] = []
+    listening, at = False, 0
+    for line in message.splitlines(keepends=True):
+        hidden = any(span.start <= at < span.end for span in blocks)
+        at += len(line)
+        item = None if hidden else _BULLET.fullmatch(line.rstrip())
+        if not hidden and _heading(line) in headings:
+            listening = True
+        elif listening and item:
+            found.append(item["text"].strip())
+        elif listening and found and not hidden and line.strip() and line[0] in " \t":
+            found[-1] += " " + line.strip()
+        elif line.strip() and not hidden:
+            listening = False
+    return tuple(each for each in found if len(each) <= MAX_CRITERION_CHARS)[:MAX_CRITERIA]
+
+
 def require_confirmed(criteria: Iterable[Criterion]) -> None:
     """Refuse while a proposed criterion is neither confirmed nor removed (domain.md §4).
 
@@ -170,6 +201,10 @@ def require_confirmed(criteria: Iterable[Criterion]) -> None:
 def same_text(one: str, other: str) -> bool:
     """Whether two criteria say the same but for case, spaces and closing punctuation."""
     return _plain(one) == _plain(other)
+
+
+def _heading(line: str) -> str:
+    return line.strip().strip("#*_ \t").rstrip(":：").strip("*_ \t").casefold()
 
 
 def _check_text(text: str) -> None:
