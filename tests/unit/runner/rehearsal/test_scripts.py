@@ -1,6 +1,8 @@
 """Scripts are read strictly: what does not fit is refused with the file and the key."""
 
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import Invalid, NotFound
+from core.planning.clarification import ClarificationPolicy, GateInput, assess
+from core.planning.criteria import Criterion
+from core.planning.plan import PlanInvalid, parse_converse, parse_plan
 from runner.rehearsal.scripts import Fault, Script, Turn, load, load_all, names
 
 SHIPPED = (
@@ -161,13 +166,28 @@ class TestShipped:
     """What domain.md §4, §5 and §16 ask of the scripts that come with the product."""
 
     @pytest.mark.parametrize("name", SHIPPED)
-    def test_the_goal_names_a_file_and_no_vague_word(self, name: str) -> None:
-        goal = load(name).goal.lower()
-        vague = "improve better polish nice nicer various stuff enhance optimise optimize"
-        unbounded = "everything entire rewrite whole"
-        words = {word.strip("`.,()") for word in goal.split()}
-        assert not words & set(f"{vague} {unbounded}".split())
-        assert ".py`" in goal or ".md`" in goal
+    def test_the_clarification_gate_is_content_with_goal_and_criteria(self, name: str) -> None:
+        script = load(name)
+        given_criteria = [
+            Criterion(id=f"C{number}", text=text, source="stated")
+            for number, text in enumerate(script.criteria, start=1)
+        ]
+        asked = GateInput(title=script.title, description=script.goal, criteria=given_criteria)
+        assert assess(asked, gate_policy()).score == 0
+
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_the_planner_speaks_in_valid_structures(self, name: str) -> None:
+        script = load(name)
+        for part in script.planner:
+            read = parse_plan if part.step == "plan" else parse_converse
+            assert [read(turn.structured) for turn in part.turns if turn.structured] or (
+                part.attempt == 1 and name == "malformed_plan"
+            )
+
+    def test_the_malformed_plan_is_refused(self) -> None:
+        first = next(part for part in load("malformed_plan").planner if part.attempt == 1)
+        with pytest.raises(PlanInvalid):
+            parse_plan(first.turns[0].raw)
 
     @pytest.mark.parametrize("name", SHIPPED)
     def test_the_criteria_are_verifiable_and_the_plans_own(self, name: str) -> None:
@@ -193,6 +213,11 @@ class TestShipped:
     def test_the_happy_plan_has_an_independent_pair_and_a_dependency(self) -> None:
         depends = {t["id"]: t["depends_on"] for t in plans(load("happy"))[0]["tasks"]}
         assert depends == {"T1": [], "T2": [], "T3": ["T1", "T2"]}
+
+
+def gate_policy() -> ClarificationPolicy:
+    policy = tomllib.loads((files("resources") / "policy.toml").read_text("utf-8"))
+    return ClarificationPolicy.model_validate(policy["clarification"])
 
 
 def plans(script: Script) -> list[dict[str, Any]]:

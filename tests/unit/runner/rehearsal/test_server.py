@@ -65,7 +65,14 @@ async def server() -> AsyncIterator[RehearsalServer]:
         yield running
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[RehearsalServer]:
+    """One server for all the questions that leave no trace in it."""
+    async with RehearsalServer(SCRIPTS, context=Context(now=lambda: NOON)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(timeout=10, trust_env=False) as one:
         yield one
@@ -100,11 +107,12 @@ class TestLife:
         with pytest.raises(Broken):
             await server.start()
 
-    async def test_it_comes_back_on_its_port_and_goes_on(self, client: httpx.AsyncClient) -> None:
-        async with RehearsalServer(SCRIPTS) as first:
-            one = await client.post(f"{first.base_url('text')}/v1/messages", json=body())
-        async with RehearsalServer(SCRIPTS, port=first.port) as second:
-            two = await client.post(f"{second.base_url('text')}/v1/messages", json=body())
+    async def test_it_comes_back_on_its_port_and_goes_on(self) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            async with RehearsalServer(SCRIPTS) as first:
+                one = await client.post(f"{first.base_url('text')}/v1/messages", json=body())
+            async with RehearsalServer(SCRIPTS, port=first.port) as second:
+                two = await client.post(f"{second.base_url('text')}/v1/messages", json=body())
         assert one.text == two.text
 
     async def test_a_taken_port_is_said(self, server: RehearsalServer) -> None:
@@ -161,12 +169,12 @@ async def _status_or_cut(client: httpx.AsyncClient, url: str) -> int | str:
         return "cut"
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_scope="module")
 class TestMessages:
     async def test_the_events_are_those_of_the_messages_format(
-        self, server: RehearsalServer, client: httpx.AsyncClient
+        self, shared: RehearsalServer, client: httpx.AsyncClient
     ) -> None:
-        reply = await client.post(f"{server.base_url('text')}/v1/messages?beta=true", json=body())
+        reply = await client.post(f"{shared.base_url('text')}/v1/messages?beta=true", json=body())
         events = events_of(reply.text)
         kinds = [event["type"] for event in events]
         assert reply.headers["content-type"].startswith("text/event-stream")
@@ -178,9 +186,9 @@ class TestMessages:
         assert events[-2]["delta"]["stop_reason"] == "end_turn"
 
     async def test_usage_tells_of_the_cache(
-        self, server: RehearsalServer, client: httpx.AsyncClient
+        self, shared: RehearsalServer, client: httpx.AsyncClient
     ) -> None:
-        url = f"{server.base_url('counted')}/v1/messages"
+        url = f"{shared.base_url('counted')}/v1/messages"
         events = events_of((await client.post(url, json=body())).text)
         whole = (await client.post(url, json=body(stream=False))).json()
         sent = {
@@ -195,9 +203,9 @@ class TestMessages:
         assert whole["content"] == [{"type": "text", "text": "Hi"}]
 
     async def test_a_structure_comes_in_pieces_that_make_one_input(
-        self, server: RehearsalServer, client: httpx.AsyncClient
+        self, shared: RehearsalServer, client: httpx.AsyncClient
     ) -> None:
-        url = f"{server.base_url('ending')}/v1/messages"
+        url = f"{shared.base_url('ending')}/v1/messages"
         offered = body(tools=[{"name": "StructuredOutput"}])
         events = events_of((await client.post(url, json=offered)).text)
         opened = [e["content_block"] for e in events if e["type"] == "content_block_start"]
@@ -209,9 +217,9 @@ class TestMessages:
         assert events[-2]["delta"]["stop_reason"] == "tool_use"
 
     async def test_a_cut_drops_the_connection_after_so_many_events(
-        self, server: RehearsalServer, caplog: pytest.LogCaptureFixture
+        self, shared: RehearsalServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", shared.port)
         sent = json.dumps(body()).encode()
         head = f"POST /cut/v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: {len(sent)}\r\n\r\n"
         writer.write(head.encode() + sent)
@@ -223,9 +231,9 @@ class TestMessages:
         assert not caplog.records
 
     async def test_a_limit_says_when_it_ends(
-        self, server: RehearsalServer, client: httpx.AsyncClient
+        self, shared: RehearsalServer, client: httpx.AsyncClient
     ) -> None:
-        reply = await client.post(f"{server.base_url('limited')}/v1/messages", json=body())
+        reply = await client.post(f"{shared.base_url('limited')}/v1/messages", json=body())
         assert reply.status_code == 429
         assert reply.headers["anthropic-ratelimit-unified-status"] == "rejected"
         reset = int(reply.headers["anthropic-ratelimit-unified-reset"])
@@ -234,12 +242,12 @@ class TestMessages:
         assert reply.json()["error"]["type"] == "odd"
 
     async def test_a_request_for_a_title_is_harmless(
-        self, server: RehearsalServer, client: httpx.AsyncClient
+        self, shared: RehearsalServer, client: httpx.AsyncClient
     ) -> None:
-        url = f"{server.base_url('hanging')}/v1/messages"
+        url = f"{shared.base_url('hanging')}/v1/messages"
         reply = await client.post(url, json=body(tools=[], stream=False))
         assert reply.json()["content"] == [{"type": "text", "text": "Rehearsal"}]
-        assert server.requests[-1].role == ""
+        assert shared.requests[-1].role == ""
 
 
 BAD_LINE = json.dumps(
@@ -253,30 +261,30 @@ BAD_LINE = json.dumps(
 SIDE = ["api/claude_code/settings", "api/claude_cli/bootstrap", "api/event_logging/v2/batch", "v1"]
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_scope="module")
 class TestOtherRequests:
     @pytest.mark.parametrize("path", SIDE)
     @pytest.mark.parametrize("method", ["GET", "POST"])
     async def test_side_calls_find_nothing(
-        self, server: RehearsalServer, client: httpx.AsyncClient, path: str, method: str
+        self, shared: RehearsalServer, client: httpx.AsyncClient, path: str, method: str
     ) -> None:
-        reply = await client.request(method, f"{server.base_url('text')}/{path}", json={})
+        reply = await client.request(method, f"{shared.base_url('text')}/{path}", json={})
         assert reply.status_code == 404
         assert reply.json()["error"]["type"] == "not_found_error"
 
     @pytest.mark.parametrize("path", ["", "/", "/api/hello"])
     async def test_it_answers_whether_it_lives(
-        self, server: RehearsalServer, client: httpx.AsyncClient, path: str
+        self, shared: RehearsalServer, client: httpx.AsyncClient, path: str
     ) -> None:
-        assert (await client.head(f"{server.base_url('text')}{path}")).status_code == 200
+        assert (await client.head(f"{shared.base_url('text')}{path}")).status_code == 200
 
     @pytest.mark.parametrize(
         "path", ["/", "/missing", "/missing/v1/messages", "/missing/v1/responses"]
     )
     async def test_an_unknown_script_is_not_found(
-        self, server: RehearsalServer, client: httpx.AsyncClient, path: str
+        self, shared: RehearsalServer, client: httpx.AsyncClient, path: str
     ) -> None:
-        url = f"http://127.0.0.1:{server.port}{path}"
+        url = f"http://127.0.0.1:{shared.port}{path}"
         assert (await client.post(url, json=body())).status_code == 404
 
     @pytest.mark.parametrize(
@@ -287,9 +295,9 @@ class TestOtherRequests:
         ],
     )
     async def test_tokens_are_counted(
-        self, server: RehearsalServer, client: httpx.AsyncClient, path: str, key: str
+        self, shared: RehearsalServer, client: httpx.AsyncClient, path: str, key: str
     ) -> None:
-        reply = await client.post(f"{server.base_url('text')}/{path}", json=body())
+        reply = await client.post(f"{shared.base_url('text')}/{path}", json=body())
         assert reply.json()[key] > 10
 
     @pytest.mark.parametrize(
@@ -316,9 +324,9 @@ class TestOtherRequests:
         ],
     )
     async def test_hostile_bodies_are_refused(
-        self, server: RehearsalServer, client: httpx.AsyncClient, path: str, content: bytes
+        self, shared: RehearsalServer, client: httpx.AsyncClient, path: str, content: bytes
     ) -> None:
-        reply = await client.post(f"{server.base_url('text')}/{path}", content=content)
+        reply = await client.post(f"{shared.base_url('text')}/{path}", content=content)
         assert reply.status_code == 400
         assert reply.json()["error"]["message"]
 
@@ -336,20 +344,20 @@ class TestOtherRequests:
     )
     async def test_odd_messages_name_nobody(
         self,
-        server: RehearsalServer,
+        shared: RehearsalServer,
         client: httpx.AsyncClient,
         path: str,
         question: dict[str, Any],
     ) -> None:
-        reply = await client.post(f"{server.base_url('text')}/{path}", json=question)
+        reply = await client.post(f"{shared.base_url('text')}/{path}", json=question)
         assert reply.status_code == 200
         assert "Rehearsal" in reply.text
 
     async def test_the_record_is_bounded_and_says_who_asked(
-        self, server: RehearsalServer, client: httpx.AsyncClient
+        self, shared: RehearsalServer, client: httpx.AsyncClient
     ) -> None:
-        await client.post(f"{server.base_url('text')}/v1/messages", json=body())
-        seen = server.requests[-1]
+        await client.post(f"{shared.base_url('text')}/v1/messages", json=body())
+        seen = shared.requests[-1]
         assert (seen.script, seen.provider, seen.role) == ("text", "anthropic", "coder")
         assert (seen.path, seen.status) == ("/v1/messages", 200)
-        assert server.requests.maxlen == 1_000
+        assert shared.requests.maxlen == 1_000
