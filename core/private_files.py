@@ -168,9 +168,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder for a read-modify-write of a file in it, across processes."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold a lock file, made 0600, for a read-modify-write of its neighbour across processes.
+
+    Raises:
+        Refused: ``FILE_NOT_WRITTEN`` when the lock file cannot be made.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    except OSError as error:
+        raise _not_written(path, error) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

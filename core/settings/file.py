@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from tomlkit.exceptions import TOMLKitError
 
 from core.errors import Invalid, Refused
-from core.private_files import folder_lock, make_folder, read_private, write_private
+from core.private_files import locked_file, make_folder, read_private, write_private
 from core.settings.layers import Layer, Placed, Source, check_known, flatten, resolve
 from core.settings.model import Settings
 from core.settings.text_values import read_text
@@ -174,7 +174,7 @@ def _edit(
     wanted: tuple[str, object],
 ) -> None:
     make_folder(path.parent)
-    with folder_lock(path.parent):
+    with locked_file(path.with_name(f"{path.name}.lock")):
         text = _read(path)
         before = flatten(model, parse(text, str(path)))
         try:

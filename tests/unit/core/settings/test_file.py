@@ -39,7 +39,7 @@ def test_a_new_file_is_owner_only(file: Path) -> None:
     set_value(file, "system.language", "zh")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert load(file, {}).value.system.language == "zh"
-    assert [each.name for each in file.parent.iterdir()] == [file.name]
+    assert {each.name for each in file.parent.iterdir()} == {file.name, f"{file.name}.lock"}
 
 
 def test_comments_and_other_values_stay(file: Path) -> None:
