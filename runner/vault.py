@@ -135,26 +135,28 @@ class KeyringVault:
 @contextmanager
 def _failures() -> Iterator[None]:
     """Turn what keyrings raise into holds; their own texts are dropped, they may hold values."""
-    from keyring.errors import InitError, KeyringError, KeyringLocked
-
-    locked, broken = _linux_failures()
+    locked, broken = _backend_failures()
     try:
         yield
-    except (KeyringLocked, InitError, *locked):
+    except locked:
         raise vault_locked("the system's keyring is locked") from None
-    except (KeyringError, OSError, RuntimeError, *broken) as error:
+    except broken as error:
         raise _unavailable(f"{type(error).__name__} from the keyring") from None
 
 
-def _linux_failures() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
-    """What keyring lets through from its Secret Service client: locked, and broken otherwise."""
+def _backend_failures() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """What says "locked", and what says "broken"; keyring lets its Linux client's own through."""
+    from keyring.errors import InitError, KeyringError, KeyringLocked
+
+    locked: tuple[type[Exception], ...] = (KeyringLocked, InitError)
+    broken: tuple[type[Exception], ...] = (KeyringError, OSError, RuntimeError)
     try:
-        from jeepney import DBusErrorResponse
+        from jeepney import DBusErrorResponse  # type: ignore[import-untyped]
         from secretstorage import exceptions
     except ImportError:  # not Linux
-        return (), ()
-    locked = (exceptions.LockedException, exceptions.PromptDismissedException)
-    return locked, (exceptions.SecretStorageException, DBusErrorResponse)
+        return locked, broken
+    locked += (exceptions.LockedException, exceptions.PromptDismissedException)
+    return locked, (*broken, exceptions.SecretStorageException, DBusErrorResponse)
 
 
 def _unavailable(why: str) -> Unavailable:
