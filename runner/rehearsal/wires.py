@@ -11,6 +11,8 @@ from runner.rehearsal.replies import Asked, Reply
 from runner.rehearsal.scripts import Family
 
 _PIECE = 24
+# Some clients take these for the end of a line, so they travel as escapes.
+_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 
 Json = dict[str, Any]
 
@@ -69,7 +71,8 @@ def pieces(text: str) -> list[str]:
 def data_event(document: Json, name: str | None = None) -> bytes:
     """One server-sent event; ``name`` becomes its ``event:`` line."""
     head = f"event: {name}\n" if name else ""
-    return f"{head}data: {json.dumps(document, ensure_ascii=False)}\n\n".encode()
+    data = json.dumps(document, ensure_ascii=False).translate(_LINE_ENDS)
+    return f"{head}data: {data}\n\n".encode()
 
 
 def texts_of(content: Any, kinds: frozenset[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from google.genai import errors as genai_errors
 from google.genai import types as genai_types
 from pydantic import BaseModel
 
+from core.context import Context
 from runner.rehearsal.sample import write_sample
 from runner.rehearsal.scripts import Script, load_all
 from runner.rehearsal.server import RehearsalServer
@@ -328,6 +330,16 @@ class TestClaudeCli:
         second = await cli.code(server.base_url("rate_limit"), attempt=2)
         assert (second.code, tool_errors(second), cli.tests_pass()) == (0, [], True)
 
+    async def test_the_crash_kills_the_process_and_the_next_attempt_works(
+        self, cli: Cli, server: RehearsalServer
+    ) -> None:
+        first = await cli.code(server.base_url("coder_crash"))
+        assert first.code == -9
+        assert "result" not in [event["type"] for event in first.events]
+        assert (cli.checkout / "NOTES.md").exists()
+        second = await cli.code(server.base_url("coder_crash"), attempt=2)
+        assert (second.code, tool_errors(second), cli.tests_pass()) == (0, [], True)
+
     @pytest.mark.parametrize("script", ["hanging", "slow"])
     async def test_a_hanging_call_ends_with_the_client(
         self, cli: Cli, server: RehearsalServer, script: str
@@ -342,6 +354,26 @@ class TestClaudeCli:
         process.terminate()
         await process.communicate()
         assert process.returncode == 143
+
+    async def test_a_restart_in_the_middle_of_a_task_is_survived(self, cli: Cli) -> None:
+        asked = asyncio.Event()
+
+        def now() -> datetime:
+            asked.set()
+            return datetime.now(UTC)
+
+        call = {"role": "coder", "task": "T1", "attempt": 1}
+        first = RehearsalServer({"mission": FAULTS["slow"]}, context=Context(now=now))
+        async with first:
+            process = await cli.start(
+                first.base_url("mission"), call, "--permission-mode", "bypassPermissions"
+            )
+            await asked.wait()
+        async with RehearsalServer({"mission": load_all()["happy"]}, port=first.port):
+            out, _ = await process.communicate()
+        result = json.loads(out.splitlines()[-1])
+        assert (process.returncode, result["is_error"]) == (0, False)
+        assert (cli.checkout / "tests/test_nights.py").exists()
 
     async def test_side_requests_do_no_harm(self, cli: Cli, server: RehearsalServer) -> None:
         ended = await cli.code(
@@ -366,6 +398,22 @@ class TestOpenAi:
         assert completion.usage.prompt_tokens == 2100 + 1024
         assert completion.usage.prompt_tokens_details.cached_tokens == 1024
         assert completion.usage.completion_tokens == 160
+
+    async def test_the_families_disagree_where_the_script_says_so(
+        self, server: RehearsalServer
+    ) -> None:
+        async with _openai(server, "disagreeing_validators") as client:
+            completion = await client.chat.completions.parse(
+                model="gpt-5", messages=MESSAGES, response_format=VerdictReply
+            )
+        async with _gemini(server, "disagreeing_validators").aio as other:
+            reply = await other.models.generate_content(
+                model="gemini-2.5-pro", contents=str(MESSAGES[1]["content"]), config=CONFIG
+            )
+        parsed = completion.choices[0].message.parsed
+        assert parsed is not None
+        assert isinstance(reply.parsed, VerdictReply)
+        assert (parsed.verdict, reply.parsed.verdict) == ("pass", "fail")
 
     async def test_a_streamed_completion(self, server: RehearsalServer) -> None:
         async with (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -19,11 +19,14 @@ from runner.rehearsal.scripts import Fault, Script, Turn, load, load_all, names
 
 SHIPPED = (
     "any_repository",
+    "coder_crash",
+    "disagreeing_validators",
     "failing_test",
     "forbidden_path",
     "happy",
     "malformed_plan",
     "rate_limit",
+    "stall",
 )
 VALID = """
 title = "t"
@@ -147,6 +150,7 @@ def test_a_turn_says_something_or_fails(fields: Mapping[str, Any]) -> None:
         Turn.model_validate(fields)
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from([*Script.model_fields, "other"]),
