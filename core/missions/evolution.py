@@ -143,7 +143,7 @@ def _run_moved(step: str, *fields: str) -> "_Apply":
 
 
 def _run_failed(state: MissionState, e: run.RunFailed, envelope: Envelope) -> MissionState:
-    state = _run_moved("code", "end", "error")(state, e, envelope)
+    state = _run_moved("code", "end", "error", "resets_at")(state, e, envelope)
     task = state.tasks[state.runs[e.run].task]
     if e.end != "lost":
         return state
@@ -215,6 +215,10 @@ def _validation_skipped(
     return replace(state, validation_skipped=e.reason)
 
 
+def _repeated(state: MissionState, _event: Event, _: Envelope) -> MissionState:
+    return replace(state, verdicts={}, decision="", causes=(), lifted_by="", gate_code=None)
+
+
 def _decided(state: MissionState, e: delivery.MissionDecided, _: Envelope) -> MissionState:
     return replace(
         state,
@@ -235,6 +239,7 @@ def _gate_checked(state: MissionState, e: delivery.GateChecked, _: Envelope) -> 
     return replace(
         state,
         gate_code=e.code,
+        gate_checks=e.checks,
         delivery_digest=state.delivery_digest if e.open else "",
         open_steps=_without(state.open_steps, ("gate", "")),
     )
@@ -291,6 +296,7 @@ APPLY: Mapping[str, _Apply] = {
     "mission.packaged": _packaged,
     "verdict.recorded": _verdict,
     "validation.skipped": _validation_skipped,
+    "validation.repeated": _repeated,
     "mission.decided": _decided,
     "delivery.requested": _delivery_requested,
     "gate.checked": _gate_checked,

@@ -119,6 +119,7 @@ _CHECKS: Mapping[str, Callable[[MissionState, Any], None]] = {
     "approval.expired": _check_approval_end,
     "hold.resolved": _check_hold_end,
     "verdict.recorded": _check_digest,
+    "validation.repeated": _check_digest,
     "mission.decided": _check_digest,
     "gate.checked": _check_digest,
     "delivery.requested": _check_digest,

@@ -53,6 +53,7 @@ class Run:
     problems: tuple[str, ...] = ()
     end: str = ""
     error: str = ""
+    resets_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class MissionState:
     lifted_by: str = ""
     delivery_digest: str = ""
     gate_code: str | None = None
+    gate_checks: tuple[Mapping[str, Any], ...] = ()
     pushed: str = ""
     pull_request: PullRequestOpened | None = None
     outcome: str = ""

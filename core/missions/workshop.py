@@ -98,6 +98,10 @@ class Workshop(Protocol):
         """A fresh checkout of ``commit`` in ``folder``, for the repo's commands."""
         ...
 
+    async def drop_checkout(self, folder: Path) -> None:
+        """Remove a folder made by ``clean_checkout``, whatever was written into it."""
+        ...
+
     async def read_text(self, repo: RepoRef, commit: str, path: str, limit: int) -> str | None:
         """A file of a commit as text, cut at ``limit`` bytes; None if it is no regular file."""
         ...

@@ -65,7 +65,8 @@ class Ask:
     call: str
     step: str
     attempt: int
-    problems: tuple[str, ...] = ()
+    problems: tuple[Mapping[str, str], ...] = ()
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def _message(state: SessionState, e: session.MessageAdded, _: Envelope) -> Sessi
 
 
 def _asked(state: SessionState, e: session.PlannerAsked, _: Envelope) -> SessionState:
-    ask = Ask(e.call, e.step, e.attempt, e.problems)
+    ask = Ask(e.call, e.step, e.attempt, e.problems, e.refused)
     return replace(state, asks={**state.asks, e.call: ask}, calls=state.calls + 1)
 
 

@@ -47,6 +47,12 @@ class ValidationSkipped(Event, kind="validation.skipped"):
     reason: str
 
 
+class ValidationRepeated(Event, kind="validation.repeated"):
+    """The operator wants both families asked again about the same digest."""
+
+    digest: str
+
+
 class MissionDecided(Event, kind="mission.decided"):
     """The merge policy's answer for that digest, with every cause that applied in order."""
 

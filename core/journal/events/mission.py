@@ -14,10 +14,12 @@ class PlannedTask(BaseModel):
 
     task: str
     title: str
+    role: str = "coder"
     depends_on: tuple[str, ...] = ()
     context_files: tuple[str, ...] = ()
     write_files: tuple[str, ...] = ()
     acceptance: tuple[str, ...] = ()
+    expected_evidence: tuple[str, ...] = ()
     checkpoint: tuple[str, ...] = ()
 
 

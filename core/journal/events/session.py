@@ -33,12 +33,16 @@ class MessageAdded(Event, kind="message.added"):
 
 
 class PlannerAsked(Event, kind="planner.asked"):
-    """The planner has been given a turn; its outcome follows."""
+    """The planner has been given a turn; its outcome follows.
+
+    A repair turn (``attempt`` 2) names the ``problems`` found and the blob of the ``refused`` text.
+    """
 
     call: str
     step: PlannerStep
     attempt: int
-    problems: tuple[str, ...] = ()
+    problems: tuple[dict[str, str], ...] = ()
+    refused: str = ""
 
 
 class PlannerAnswered(Event, kind="planner.answered"):
@@ -92,7 +96,7 @@ class ClarificationAnswered(Event, kind="clarification.answered"):
     question: str
     field: str
     text: str
-    choice: int | None = None
+    choice: str | None = None
 
 
 class ClarificationSkipped(Event, kind="clarification.skipped"):

@@ -1,0 +1,143 @@
+"""The Desk: the one place where a capability is asked for, whoever asks.
+
+It validates, hands the request to the declared operation and gives back its result. It holds the
+journal, the settings and the ports, and no rules of its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.context import Context
+from core.errors import Conflict, NotFound, Refused
+from core.folders import Folders
+from core.journal.blobs import Blobs
+from core.journal.envelope import Envelope, Event
+from core.journal.journal import Journal
+from core.missions.machine import NEW
+from core.missions.state import MissionState
+from core.operations import Params, View, find
+from core.planning.sessions import SessionState
+from core.policy import Policy
+from core.ports import Ports
+from core.repos.registry import RepoState
+from core.settings import Settings
+
+_ATTEMPTS = 8
+OPERATOR = "operator"
+
+
+class Endpoints(Protocol):
+    """Where a model provider is reached, for real work and for a rehearsal's script."""
+
+    def base_url(self, provider: str, rehearsal: str) -> str | None:
+        """The base URL of ``claude``, ``openai`` or ``gemini``; None for the provider's own."""
+        ...
+
+    def model(self, provider: str) -> str:
+        """The model's name, as the provider spells it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything an operation or a step of the conductor may use."""
+
+    journal: Journal
+    blobs: Blobs
+    context: Context
+    settings: Settings
+    policy: Policy
+    folders: Folders
+    ports: Ports
+    endpoints: Endpoints
+
+    async def call(
+        self, name: str, raw: Mapping[str, Any] | Params, *, actor: str = OPERATOR
+    ) -> View:
+        """Perform the operation ``name``.
+
+        Raises:
+            Refused: ``UNKNOWN_OPERATION``, ``INVALID_INPUT``, or the domain's own refusal.
+            Unavailable: something outside did not answer.
+        """
+        operation = find(name)
+        params = raw if isinstance(raw, Params) else operation.parse(dict(raw))
+        return await operation.handler(self, params)
+
+    async def write(
+        self,
+        stream: str,
+        events: Sequence[Event],
+        *,
+        actor: str,
+        expected: int | None = None,
+        key: str | None = None,
+    ) -> list[Envelope]:
+        """Append to one stream; what a listener hears afterwards is already true."""
+        return await self.journal.write(
+            stream, events, actor=actor, expected=expected, idempotency_key=key
+        )
+
+    async def write_all(
+        self,
+        appends: Mapping[str, Sequence[Event]],
+        *,
+        actor: str,
+        expected: Mapping[str, int] | None = None,
+        key: str | None = None,
+    ) -> list[Envelope]:
+        """Append to several streams in one transaction: all of it, or nothing."""
+        return await self.journal.write_all(
+            appends, actor=actor, expected=expected or {}, idempotency_key=key
+        )
+
+    async def decide(
+        self,
+        stream: str,
+        decider: Callable[[Any], Sequence[Event]],
+        *,
+        actor: str = OPERATOR,
+    ) -> list[Envelope]:
+        """Read the state, decide, append; decide again when another append came between.
+
+        Raises:
+            Refused: from the decider, or ``STREAM_CONFLICT`` after many attempts.
+        """
+        for attempt in range(_ATTEMPTS):
+            version, state = self.journal.state(stream)
+            events = decider(state)
+            if not events:
+                return []
+            try:
+                return await self.write(stream, events, actor=actor, expected=version)
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise Refused("STREAM_CONFLICT", f"Stream {stream} did not come to rest.")
+
+    def session(self, session: str) -> SessionState:
+        """A session's state. Raises ``NotFound``."""
+        state: SessionState = self.journal.state(f"session:{session}")[1]
+        if state.state == NEW:
+            raise NotFound("session", session)
+        return state
+
+    def mission(self, mission: str) -> MissionState:
+        """A mission's state. Raises ``NotFound``."""
+        state: MissionState = self.journal.state(f"mission:{mission}")[1]
+        if state.state == NEW:
+            raise NotFound("mission", mission)
+        return state
+
+    def repo(self, name: str) -> RepoState:
+        """A registered repository. Raises ``NotFound``."""
+        state: RepoState = self.journal.state(f"repo:{name}")[1]
+        if state.state != "registered":
+            raise NotFound("repo", name)
+        return state
+
+    def run_folder(self, run: str) -> Path:
+        """Where the files of a run or of a planner's call live."""
+        return self.folders.runs / run
