@@ -173,7 +173,7 @@ def _unfit_values(value: object) -> Iterator[Problem]:
         if not stack:
             return
         node, path = stack.pop()
-        if len(path) > MAX_DEPTH:
+        if len(path) >= MAX_DEPTH and isinstance(node, dict | list):
             yield Problem(_path(path[:3]), "depth", f"nested deeper than {MAX_DEPTH}")
             return
         if isinstance(node, dict):

@@ -183,7 +183,7 @@ def _exists(name: str, repo: RepoSurface) -> bool:
 def _is_symbol(name: str, rule: SurfaceRule, repo: RepoSurface) -> bool:
     return any(
         len(each) > 1 and each.casefold() not in rule.common_words and repo.symbol_exists(each)
-        for each in {name, name.rpartition(".")[2]}
+        for each in {name, *name.split(".")}
     )
 
 
