@@ -132,10 +132,8 @@ class PathRules:
 
     def _rule(self, name: str, *, folder: bool) -> str | None:
         rule = self._forbidden.rule_for(name, folder=folder)
-        if rule is None and any(
-            _GIT_FOLDER in each.split("/") for each in foldings(name, _GIT_SHORT)
-        ):
-            return f"{_GIT_FOLDER}/**"
+        if rule is None and any(".git" in each.split("/") for each in foldings(name, _GIT_SHORT)):
+            return ".git/**"
         return rule
 
     def _is_allowed(self, name: str) -> bool:
