@@ -228,37 +228,17 @@ def _touches(span: Span, within: list[Span], starts: list[int]) -> bool:
 
 
 def _blocks(text: str) -> list[Span]:
-    lines = text.splitlines(keepends=True)
-    fences = [_FENCE.match(line) for line in lines]
-    closable = _closable(fences)
     spans, at, open_at, opened = [], 0, 0, ""
-    for place, (line, fence) in enumerate(zip(lines, fences, strict=True)):
+    for line in text.splitlines(keepends=True):
+        fence = _FENCE.match(line)
         mark, info = (fence[1], fence[2].strip()) if fence else ("", "")
         if opened and mark[:1] == opened[0] and len(mark) >= len(opened) and not info:
             spans.append(Span(open_at, at + len(line)))
             opened = ""
-        elif not opened and _opens(mark, info, closable[place]):
+        elif not opened and not (mark[:1] == "`" and "`" in info):
             opened, open_at = mark, at
         at += len(line)
     return spans
-
-
-def _opens(mark: str, info: str, closable: dict[str, int]) -> bool:
-    if not mark or (mark[0] == "`" and "`" in info):
-        return False
-    return closable.get(mark[0], 0) >= len(mark)
-
-
-def _closable(fences: list[re.Match[str] | None]) -> list[dict[str, int]]:
-    """For each line: the longest closing fence of either kind that still follows it."""
-    longest: dict[str, int] = {}
-    after: list[dict[str, int]] = []
-    for fence in reversed(fences):
-        after.append(longest)
-        if fence and not fence[2].strip():
-            mark = fence[1]
-            longest = {**longest, mark[0]: max(longest.get(mark[0], 0), len(mark))}
-    return after[::-1]
 
 
 def _inline(text: str, blocks: list[Span]) -> list[Span]:

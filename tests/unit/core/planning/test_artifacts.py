@@ -115,7 +115,14 @@ def wild_plan(text: str) -> Plan:
     """A plan whose every text is ``text``, made without the parser that would refuse some."""
     one = (text,)
     return Plan.model_construct(
-        prd=Prd.model_construct(summary=text, goals=one, non_goals=one, risks=one, rollback=text),
+        prd=Prd.model_construct(
+            summary=text,
+            goals=one,
+            non_goals=one,
+            acceptance_criteria=one,
+            risks=one,
+            rollback=text,
+        ),
         adr=Adr.model_construct(title=text, context=text, decision=text, consequences=one),
         roadmap=(Milestone.model_construct(title=text, outcome=text, tasks=("T1",)),),
         tasks=(

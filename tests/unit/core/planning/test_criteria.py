@@ -99,6 +99,12 @@ def test_a_confirmation_is_given_once() -> None:
     assert first.confirm("somebody", datetime(2027, 1, 1, tzinfo=UTC)) == first
 
 
+def test_a_dropped_proposal_does_not_give_its_id_away() -> None:
+    stale = (Criterion(id="C6", text="stale one", source="proposed"),)
+    assert [each.id for each in merge(stale, ["new one"])] == ["C7"]
+    assert [each.id for each in merge((), ["new one"], after=7)] == ["C8"]
+
+
 def test_half_a_confirmation_is_refused() -> None:
     with pytest.raises(ValueError, match="both who and when"):
         Criterion(id="C1", text="x", source="proposed", confirmed_by="operator")

@@ -137,6 +137,7 @@ def test_code_keeps_its_ticks_and_names_stay_readable() -> None:
         inline("Running `tool --version` prints 1.2.3") == "Running `tool --version` prints 1.2.3"
     )
     assert inline("rename my_file to your_file") == "rename my_file to your_file"
+    assert inline("http://x.y and WWW.x.y and a@b.c") == "http\\://x.y and WWW\\.x.y and a\\@b.c"
     assert inline("# no heading") == "\\# no heading"
     assert inline("1. no list") == "1\\. no list"
 
