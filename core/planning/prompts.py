@@ -61,6 +61,19 @@ class PlannerBrief:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskBrief:
+    """A task as a prompt tells it: of the plan (``T1``), or rework after merging (``R1``)."""
+
+    id: str
+    title: str
+    role: str = "coder"
+    context_files: Sequence[str] = ()
+    write_files: Sequence[str] = ()
+    acceptance: Sequence[str] = ()
+    expected_evidence: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CoderBrief:
     """What one coder run gets to know.
 
@@ -76,7 +89,7 @@ class CoderBrief:
     """
 
     cwd: str
-    task: PlannedTask
+    task: PlannedTask | TaskBrief
     goal: str
     clarified_spec: str
     forbidden_paths: Sequence[str] = ()
@@ -140,7 +153,7 @@ def coder_prompt(brief: CoderBrief, *, token: Token) -> str:
 
 
 def reviewer_prompt(
-    *, cwd: str, task: PlannedTask, attempt: int, evidence: str, token: Token
+    *, cwd: str, task: PlannedTask | TaskBrief, attempt: int, evidence: str, token: Token
 ) -> str:
     """The optional review of a run package: approve, or rework with findings (domain.md §11)."""
     body = _template("reviewer").substitute(
@@ -223,7 +236,7 @@ def _earlier(reports: Sequence[str], token: Token) -> str:
     return "\n\n".join(parts) or "This is the first attempt."
 
 
-def _task_text(task: PlannedTask) -> str:
+def _task_text(task: PlannedTask | TaskBrief) -> str:
     rows = [f"{task.id}: {task.title}", f"role: {task.role}"]
     for name, items in (
         ("acceptance", task.acceptance),

@@ -15,7 +15,7 @@ from core.planning import prompts
 from core.planning.criteria import Criterion
 from core.planning.plan import PlanInvalid, Problem, parse_plan
 from core.planning.plan_shapes import PlannedTask
-from core.planning.prompts import CoderBrief, PlannerBrief, Turn
+from core.planning.prompts import CoderBrief, PlannerBrief, TaskBrief, Turn
 
 TASK = PlannedTask(
     id="T2", title="Print it", write_files=("src/cli.py",), acceptance=("prints 1.2.3",)
@@ -104,6 +104,12 @@ def test_a_coder_prompt_holds_what_the_coder_needs() -> None:
     ):
         assert part in text
     assert "This is the first attempt." in prompts.coder_prompt(coder(), token=tokens())
+
+
+def test_rework_after_merging_is_told_like_a_task() -> None:
+    text = prompts.coder_prompt(coder(task=TaskBrief("R1", "Repair the fee")), token=tokens())
+    assert header(text)["task"] == "R1"
+    assert "R1: Repair the fee" in text
 
 
 def test_a_planner_prompt_holds_criteria_with_their_state() -> None:
