@@ -3,11 +3,12 @@
 A backend that stores nothing, forgets, or stores in clear is refused by name.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING
 
+from keyring.backend import KeyringBackend
 from pydantic import SecretStr
 
 from core.errors import Refused, Unavailable
@@ -16,16 +17,13 @@ from core.settings import Settings
 from core.vault import SECRETS, Vault, check_secret, secret_kind, vault_locked
 from runner.vault_file import FileVault, passphrase_from
 
-if TYPE_CHECKING:
-    from keyring.backend import KeyringBackend
-
 SERVICE = "operator-cockpit"
 _LEAST_PRIORITY = 1
 _REFUSED_MODULES = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 _REFUSED_NAMES = ("plaintext", "uncrypted", "nullkeyring")
 
 
-def backend_refusal(backend: "KeyringBackend") -> str | None:
+def backend_refusal(backend: KeyringBackend) -> str | None:
     """Why a keyring backend must not keep secrets, or None when it may.
 
     A chain is as weak as its weakest link, and an empty one keeps nothing.
@@ -45,7 +43,7 @@ def backend_refusal(backend: "KeyringBackend") -> str | None:
     return _weak_priority(backend)
 
 
-def _weak_priority(backend: "KeyringBackend") -> str | None:
+def _weak_priority(backend: KeyringBackend) -> str | None:
     name = f"{type(backend).__module__}.{type(backend).__qualname__}"
     try:
         priority = float(backend.priority)
@@ -71,7 +69,7 @@ class KeyringVault:
     kind = "keyring"
     locked = False  # whether it is shows when it is asked
 
-    def __init__(self, backend: "KeyringBackend", owner: str):
+    def __init__(self, backend: KeyringBackend, owner: str):
         reason = backend_refusal(backend)
         if reason is not None:
             raise Refused(
@@ -150,13 +148,12 @@ def _backend_failures() -> tuple[tuple[type[Exception], ...], tuple[type[Excepti
 
     locked: tuple[type[Exception], ...] = (KeyringLocked, InitError)
     broken: tuple[type[Exception], ...] = (KeyringError, OSError, RuntimeError)
-    try:
-        from jeepney import DBusErrorResponse  # type: ignore[import-untyped]
-        from secretstorage import exceptions
-    except ImportError:  # not Linux
+    # The client is keyring's dependency, not ours: it is looked at only where keyring loaded it.
+    client, bus = sys.modules.get("secretstorage.exceptions"), sys.modules.get("jeepney")
+    if client is None or bus is None:
         return locked, broken
-    locked += (exceptions.LockedException, exceptions.PromptDismissedException)
-    return locked, (*broken, exceptions.SecretStorageException, DBusErrorResponse)
+    locked += (client.LockedException, client.PromptDismissedException)
+    return locked, (*broken, client.SecretStorageException, bus.DBusErrorResponse)
 
 
 def _unavailable(why: str) -> Unavailable:

@@ -10,9 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from pydantic import BaseModel
-from tomlkit.exceptions import TOMLKitError
 
 from core.errors import Invalid, Refused
 from core.private_files import locked_file, make_folder, read_private, write_private
@@ -173,6 +171,9 @@ def _edit(
     change: Callable[[Any], None],
     wanted: tuple[str, object],
 ) -> None:
+    import tomlkit  # at first use: reading needs the standard library's parser only
+    from tomlkit.exceptions import TOMLKitError
+
     make_folder(path.parent)
     with locked_file(path.with_name(f"{path.name}.lock")):
         text = _read(path)
@@ -210,6 +211,8 @@ def _not_editable(path: Path, key: str, why: str) -> Refused:
 
 
 def _put(document: Any, path: list[str], value: object) -> None:
+    import tomlkit
+
     *tables, name = path
     for depth, table in enumerate(tables, start=1):
         if table not in document:
