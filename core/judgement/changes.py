@@ -1,7 +1,7 @@
 """What a diff says about one path, as the git adapter reads it. Values only; nothing is decided."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ChangeStatus = Literal["A", "C", "D", "M", "R", "T", "U", "X"]
 
@@ -50,6 +50,14 @@ class PathChange:
     def touches_submodule(self) -> bool:
         """Whether either side is a submodule entry."""
         return self.is_gitlink or GITLINK_MODE in (self.mode, self.old_mode)
+
+
+class AddedLine(NamedTuple):
+    """One added line of the diff, its number that of the new side."""
+
+    path: str
+    number: int
+    text: str
 
 
 def shown_path(path: str) -> str:

@@ -5,26 +5,12 @@ Pure and linear in the line: words are matched whole, comments and texts are not
 
 import re
 from functools import lru_cache
-from typing import Protocol
 
+from core.judgement.changes import AddedLine
 from core.policy import RiskPolicy
 
 
-class Line(Protocol):
-    """What is asked about."""
-
-    @property
-    def path(self) -> str:
-        """Of the file; its extension tells the language."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """The line without its end."""
-        ...
-
-
-def opens_connection(line: Line, policy: RiskPolicy) -> bool:
+def opens_connection(line: AddedLine, policy: RiskPolicy) -> bool:
     """Whether ``line`` holds a network word of its file's language (domain.md §10)."""
     name = line.path.rpartition("/")[2]
     stem, dot, extension = name.rpartition(".")

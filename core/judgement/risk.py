@@ -11,23 +11,27 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from core.judgement.changes import PathChange, shown_path
+from core.judgement.changes import AddedLine, PathChange, shown_path
 from core.judgement.network_words import opens_connection
 from core.judgement.paths import PathRules, PathSet
 from core.policy import Language, Policy, RiskPatterns, RiskPolicy, Steps
+
+__all__ = [
+    "FACTORS",
+    "AddedLine",
+    "Coverage",
+    "Factor",
+    "Level",
+    "Risk",
+    "RiskFacts",
+    "assess",
+    "level_of",
+]
 
 Level = Literal["low", "medium", "high"]
 
 MAX_SCORE = 100
 _SHOWN = 20
-
-
-class AddedLine(NamedTuple):
-    """One added line of the diff."""
-
-    path: str
-    number: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
