@@ -4,16 +4,18 @@ It validates, hands the request to the declared operation and gives back its res
 journal, the settings and the ports, and no rules of its own.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from core.context import Context
 from core.errors import Conflict, NotFound, Refused
 from core.folders import Folders
 from core.journal.blobs import Blobs
 from core.journal.envelope import Envelope, Event
+from core.journal.interfaces import Append
 from core.journal.journal import Journal
 from core.missions.machine import NEW
 from core.missions.state import MissionState
@@ -24,6 +26,7 @@ from core.ports import Ports
 from core.repos.registry import RepoState
 from core.settings import Settings
 
+_T = TypeVar("_T")
 _ATTEMPTS = 8
 OPERATOR = "operator"
 
@@ -89,9 +92,8 @@ class Desk:
         key: str | None = None,
     ) -> list[Envelope]:
         """Append to several streams in one transaction: all of it, or nothing."""
-        return await self.journal.write_all(
-            appends, actor=actor, expected=expected or {}, idempotency_key=key
-        )
+        append = Append(appends, actor, expected or {}, idempotency_key=key)
+        return await self.journal.write_all(append)
 
     async def decide(
         self,
@@ -116,6 +118,10 @@ class Desk:
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise Refused("STREAM_CONFLICT", f"Stream {stream} did not come to rest.")
+
+    async def aside(self, work: Callable[[], _T]) -> _T:
+        """Do blocking work off the loop."""
+        return await asyncio.to_thread(work)
 
     def session(self, session: str) -> SessionState:
         """A session's state. Raises ``NotFound``."""

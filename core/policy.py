@@ -222,7 +222,11 @@ def _tables() -> dict[str, Any]:
 def _lay_over(tables: dict[str, Any], values: Mapping[str, Any], at: tuple[str, ...]) -> None:
     for key, value in values.items():
         if not isinstance(key, str):
-            raise Invalid(_dotted((*at, repr(key))), "A key of the policy must be text.")
+            raise Invalid(
+                _dotted((*at, repr(key))),
+                "A key of the policy must be text.",
+                recovery="Put the key in quotes.",
+            )
         here = (*at, key)
         below = tables.get(key)
         if here in _EXTENDED:

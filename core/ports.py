@@ -1,4 +1,4 @@
-"""The hands that one Desk has been given. What writes to a remote is not among them (``gate.py``)."""
+"""The hands that one Desk has been given; what writes to a remote is not among them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ class Ports:
 
     Attributes:
         judges: by validator family.
-        rehearsal_url: base URL of the embedded model server for a script's name.
     """
 
     workshop: Workshop

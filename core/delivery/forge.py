@@ -43,6 +43,14 @@ class Forge(Protocol):
             ``FORGE_UNAVAILABLE`` when it does not answer after retries.
     """
 
+    def names(self, url: str) -> tuple[str, str]:
+        """Owner and repository of a push URL; for a local path both are made from its folders.
+
+        Raises:
+            Refused: ``REMOTE_MISSING`` when the URL names none.
+        """
+        ...
+
     async def find(self, repo: ForgeRepo, branch: str, mission: str) -> PullRequest | None:
         """The newest pull request of ``branch`` whose body holds the mission id, if any."""
         ...

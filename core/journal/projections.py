@@ -7,17 +7,16 @@ rebuild ends with identical rows. It reads nothing and does no I/O of its own.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Executable, Table, bindparam, update
+from sqlalchemy import Executable, Table, bindparam, delete, update
 from sqlalchemy.dialects.sqlite import insert
 
 from core.journal import tables
 from core.journal.envelope import Envelope
+from core.journal.interfaces import Write
 from core.missions.machine import STAGE_OF_STEP
 from core.missions.state import MissionState
 from core.planning.sessions import SessionState
 from core.repos.registry import RepoState
-
-Write = tuple[Executable, dict[str, Any]]
 
 
 def _upsert(table: Table) -> Executable:
@@ -31,6 +30,7 @@ _T = {row: tables.table_of(row) for row in tables.ROWS}
 _PUT = {row: _upsert(table) for row, table in _T.items()}
 _ADD = {row: insert(table) for row, table in _T.items()}
 _stage, _hold, _approval = _T[tables.StageRow], _T[tables.HoldRow], _T[tables.ApprovalRow]
+_DROP_CALL = delete(_T[tables.CallRow]).where(_T[tables.CallRow].c.id == bindparam("of_call"))
 _END_STAGE = (
     update(_stage)
     .where(_stage.c.mission == bindparam("of_mission"))
@@ -283,6 +283,19 @@ def _call(envelope: Envelope, call: str, mission: str, session: str) -> Iterator
     )
 
 
+def _abandoned(envelope: Envelope, before: Any, after: Any) -> Iterator[Write]:
+    """A call that its budget kept from beginning does not count."""
+    event: Any = envelope.event
+    if event.reason == "HOLD-BUDGET":
+        yield _DROP_CALL, {"of_call": f"{event.subject}:{event.step}"}
+
+
+def _answered(envelope: Envelope, before: Any, after: Any) -> Iterator[Write]:
+    event: Any = envelope.event
+    if event.end == "not_started":
+        yield _DROP_CALL, {"of_call": event.call}
+
+
 def _hold_raised(envelope: Envelope, before: Any, after: Any) -> Iterator[Write]:
     event: Any = envelope.event
     yield (
@@ -377,7 +390,9 @@ _HANDLERS: dict[str, Callable[[Envelope, Any, Any], Iterator[Write]]] = {
     "task.started": _task_started,
     "step.started": _step,
     "message.added": _message,
+    "step.abandoned": _abandoned,
     "planner.asked": _asked,
+    "planner.answered": _answered,
     "hold.raised": _hold_raised,
     "hold.resolved": _hold_resolved,
     "approval.requested": _approval_requested,

@@ -6,8 +6,9 @@ next is ``steps.next_steps``, what a step does is in the tables of ``*_steps.py`
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -66,7 +67,7 @@ class Conductor:
 
     desk: Desk
     actions: Mapping[str, Action]
-    converse: Callable[[Desk, str], Awaitable[None]]
+    converse: Callable[[Desk, str], Coroutine[Any, Any, None]]
     at_point: Point = _no_point
     _working: dict[tuple[str, Step], asyncio.Task[None]] = field(default_factory=dict)
     _talking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -83,9 +84,7 @@ class Conductor:
         """Take up what was under way, then follow the journal."""
         loop = asyncio.get_running_loop()
         self._seen = self.desk.journal.head()
-        self._unsubscribe = self.desk.journal.subscribe(
-            lambda _: loop.call_soon_threadsafe(self._wake.set)
-        )
+        self._unsubscribe = self.desk.journal.subscribe(lambda _: self._news(loop))
         missions, sessions = await asyncio.to_thread(self._active)
         for mission in missions:
             self._advance(mission)
@@ -105,6 +104,9 @@ class Conductor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _news(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(self._wake.set)
 
     async def settle(self, mission: str) -> None:
         """Wait until nothing of ``mission`` is being done by this process."""
@@ -162,7 +164,8 @@ class Conductor:
 
     def _talked(self, session: str) -> None:
         self._talking.pop(session, None)
-        self._wake.set()
+        if self._loop_task is not None and not self._loop_task.done():
+            self._talk(session)
 
     def _advance(self, mission: str) -> None:
         state = self.desk.mission(mission)
@@ -183,7 +186,7 @@ class Conductor:
             if (mission, step) not in self._working and self._has_room(step):
                 task = spawn(self._perform(mission, step), name=f"{step.name} {mission}")
                 self._working[mission, step] = task
-                task.add_done_callback(lambda _, key=(mission, step): self._done(key))  # type: ignore[misc]
+                task.add_done_callback(partial(self._done, (mission, step)))
 
     def _left_open(self, state: MissionState) -> tuple[Step, ...]:
         """Steps of a paused mission that a crash left open and that can only be told lost."""
@@ -194,7 +197,7 @@ class Conductor:
             and (state.id, name, subject) not in self._ours
         )
 
-    def _done(self, key: tuple[str, Step]) -> None:
+    def _done(self, key: tuple[str, Step], _task: object) -> None:
         self._working.pop(key, None)
         self._wake_for(key[0])
 

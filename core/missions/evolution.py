@@ -283,7 +283,7 @@ APPLY: Mapping[str, _Apply] = {
     "run.prepared": _run_moved("prepare", "base", "worktree", "setup"),
     "run.coded": _run_moved("code"),
     "run.failed": _run_failed,
-    "run.committed": _run_moved("commit", "commit"),
+    "run.committed": _run_moved("commit", "commit", "findings"),
     "run.tested": _run_moved("test", "commands"),
     "run.evidenced": _run_moved("evidence", "digest", "problems"),
     "run.reviewed": _run_moved("review"),

@@ -3,6 +3,7 @@
 Each is repeatable after a crash. Rules are elsewhere; this only calls ports and names outcomes.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from core.context import MissionId, RunId, TaskId
 from core.desk import Desk
 from core.errors import Refused, Unavailable
 from core.journal.envelope import Event
-from core.journal.events.mission import TaskDone, TaskFailed, TaskRetried, TaskStarted
+from core.journal.events.mission import TaskDone, TaskFailed, TaskHeld, TaskRetried, TaskStarted
 from core.journal.events.run import (
     RunCoded,
     RunCommitted,
@@ -32,8 +33,9 @@ from core.missions.state import MissionState, Run, Task
 from core.missions.steps import Step
 from core.missions.workshop import RepoRef
 from core.planning.planner import AgentResult
-from core.planning.prompts import coder_prompt, coder_role
-from core.repos.settings import commands_of
+from core.planning.prompts import CoderBrief, TaskBrief, coder_prompt, coder_role
+from core.private_files import make_folder, write_private
+from core.repos.settings import commands_of, from_snapshot
 from core.tasks import spawn
 
 MAX_LOST = 3
@@ -124,7 +126,14 @@ async def _set_up(
 async def code(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
     """Let the coder work in the worktree."""
     run, _ = _run_and_task(state, step)
-    await require_call(desk, mission=state.id, role="coder", rehearsal=bool(state.rehearsal))
+    await require_call(
+        desk,
+        repo=state.repo,
+        mission=state.id,
+        role="coder",
+        rehearsal=bool(state.rehearsal),
+        call=f"{run.id}:code",
+    )
     call = await _call(desk, state, run)
 
     def on_stall(silent: float) -> None:
@@ -182,14 +191,30 @@ async def _call(desk: Desk, state: MissionState, run: Run) -> CoderCall:
 
 def _prompt(desk: Desk, state: MissionState, run: Run, worktree: Path) -> str:
     task = state.tasks[run.task]
-    return coder_prompt(
-        task=task.planned,
-        attempt=run.attempt,
+    paths = from_snapshot(state.settings).paths
+    brief = CoderBrief(
         cwd=str(worktree),
+        task=_brief(task),
         goal=state.goal,
-        spec=desk.blobs.read(state.spec).decode("utf-8"),
-        findings=task.findings,
-        forbidden=desk.policy.paths.forbidden,
+        clarified_spec=desk.blobs.read(state.spec).decode("utf-8"),
+        forbidden_paths=(*desk.policy.paths.forbidden, *paths.forbidden),
+        allowed_paths=paths.allowed,
+        earlier=task.findings,
+        attempt=run.attempt,
+    )
+    return coder_prompt(brief, token=desk.context.token)
+
+
+def _brief(task: Task) -> TaskBrief:
+    planned = task.planned
+    return TaskBrief(
+        id=planned.task,
+        title=planned.title,
+        role=planned.role,
+        context_files=planned.context_files,
+        write_files=planned.write_files,
+        acceptance=planned.acceptance,
+        expected_evidence=planned.expected_evidence,
     )
 
 
@@ -255,9 +280,14 @@ async def measure(
     if not state.host_commands:
         return tuple(_not_confirmed(command) for command in commands)
     after = await _on_commit(desk, state, key, head, commands)
-    before = await _on_base(desk, state, key, base, commands, after)
+    before = await _on_base(desk, state, key, base, commands)
     return tuple(
-        {**command_facts(run), "status": status_of(run, before.get(run.name))} for run in after
+        {
+            **command_facts(run),
+            "status": status_of(run, before.get(run.name, "")),
+            "on_base": before.get(run.name, "unknown"),
+        }
+        for run in after
     )
 
 
@@ -275,30 +305,32 @@ def _not_confirmed(command: Command) -> dict[str, Any]:
     }
 
 
-def status_of(after: CommandRun, before: CommandRun | None) -> str:
+def status_of(after: CommandRun, before: str) -> str:
     """passed, failed, failing_before or not_runnable; only the first is a pass (domain.md §8)."""
     if after.end == "passed":
         return "passed"
     if after.end == "not_runnable":
         return "not_runnable"
-    failing = before is not None and before.end in ("failed", "timed_out")
-    return "failing_before" if failing else "failed"
+    return "failing_before" if before in ("failed", "timed_out") else "failed"
 
 
 async def _on_base(
-    desk: Desk,
-    state: MissionState,
-    key: str,
-    base: str,
-    commands: Sequence[Command],
-    after: Sequence[CommandRun],
-) -> dict[str, CommandRun]:
-    """Only a command that is not green on the head has a question for the base."""
-    asked = [c for c, run in zip(commands, after, strict=True) if run.end != "passed"]
-    if not asked:
-        return {}
-    runs = await _on_commit(desk, state, key, base, asked)
-    return {run.name: run for run in runs}
+    desk: Desk, state: MissionState, key: str, base: str, commands: Sequence[Command]
+) -> dict[str, str]:
+    """How each command ends on the base commit, measured once per commit and command line."""
+    known = {c.name: _base_file(desk, state, base, c) for c in commands}
+    missing = [c for c in commands if not known[c.name].exists()]
+    for run in await _on_commit(desk, state, f"{key}-base", base, missing):
+        if run.end != "stopped":
+            write_private(known[run.name], run.end.encode())
+    return {name: file.read_text(encoding="utf-8") for name, file in known.items() if file.exists()}
+
+
+def _base_file(desk: Desk, state: MissionState, base: str, command: Command) -> Path:
+    line = hashlib.sha256(command.line.encode()).hexdigest()[:16]
+    folder = desk.folders.data / "base-results"
+    make_folder(folder)
+    return folder / f"{state.repo}-{base}-{line}"
 
 
 async def _on_commit(
@@ -377,8 +409,7 @@ async def hold(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
     if run.end == "lost":
         if task.lost >= MAX_LOST:
             return [TaskFailed(task=task.id, reason="the infrastructure was lost three times")]
-        lost = hold_events(desk, step, "HOLD-CRASH-RECOVERED", {"error": run.error})
-        return [*lost[:-1], *lost[-1:], TaskRetried(task=task.id)]
+        return [TaskHeld(task=task.id, hold=""), TaskRetried(task=task.id)]
     code_, facts = _why_held(run)
     more: dict[str, Any] = {}
     if code_ == "HOLD-RATE-LIMIT":

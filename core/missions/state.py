@@ -54,6 +54,7 @@ class Run:
     end: str = ""
     error: str = ""
     resets_at: datetime | None = None
+    findings: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

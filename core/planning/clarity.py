@@ -5,7 +5,6 @@ The rules are in ``clarification.py``; this only gathers the facts and names the
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from core.desk import Desk
 from core.journal.envelope import Event
@@ -13,7 +12,7 @@ from core.journal.events.session import ClarificationAsked, ClarityLost, Clarity
 from core.missions.workshop import RepoRef
 from core.planning.artifacts import Clarified, clarified_spec
 from core.planning.clarification import Assessment, GateInput, assess
-from core.planning.questions import GATE_FIELDS, GateField
+from core.planning.questions import GATE_FIELDS
 from core.planning.sessions import SessionState
 from core.planning.wording import RepoSurface
 
@@ -29,11 +28,7 @@ async def assess_session(desk: Desk, state: SessionState) -> Assessment:
 
 def gate_input(state: SessionState, surface: RepoSurface) -> GateInput:
     """What the gate may look at: the first words, the criteria, the answers, later messages."""
-    answers = {
-        cast("GateField", field): text
-        for field, text in state.answers().items()
-        if field in GATE_FIELDS
-    }
+    answers = {field: text for field, text in state.answers().items() if field in GATE_FIELDS}
     later = [text for author, text in state.messages[1:] if author == "operator"]
     return GateInput(
         title=state.first_title,

@@ -85,7 +85,7 @@ async def _failed(desk: Desk, state: SessionState, ask: Ask, error: CockpitError
     await desk.write(
         f"session:{state.id}",
         [
-            PlannerAnswered(call=ask.call, step=ask.step, end="failed", error=error.sentence),
+            PlannerAnswered(call=ask.call, step=ask.step, end="not_started", error=error.sentence),
             hold(desk, code, facts),
         ],
         actor="system",
@@ -100,7 +100,14 @@ def hold(desk: Desk, code: str, facts: dict[str, Any], **more: Any) -> HoldRaise
 async def _perform(desk: Desk, state: SessionState, ask: Ask) -> None:
     repo = desk.repo(state.repo)
     require_host_allowed(desk, repo, rehearsal=bool(state.rehearsal))
-    await require_call(desk, mission=state.mission, role="planner", rehearsal=bool(state.rehearsal))
+    await require_call(
+        desk,
+        repo=state.repo,
+        mission=state.mission,
+        role="planner",
+        rehearsal=bool(state.rehearsal),
+        call=ask.call,
+    )
     ref = RepoRef(repo.id, Path(repo.path), repo.base_branch)
     commit = await desk.ports.workshop.base(ref)
     checkout = await desk.ports.workshop.checkout(ref, f"{state.id}-planner", commit, keep=False)

@@ -90,7 +90,10 @@ async def _planned(
         at=desk.context.now(),
         answers=len(state.answers()),
     )
-    reasons = {task.id: checkpoint_reasons(task, desk.policy.checkpoints) for task in plan.tasks}
+    reasons = {
+        task.id: checkpoint_reasons(task, desk.policy.clarification.checkpoints)
+        for task in plan.tasks
+    }
     texts = documents(plan, criteria, header, reasons=reasons)
     raw = plan.model_dump(mode="json")
     return PlanDrafted(
@@ -155,7 +158,7 @@ def _task(desk: Desk, plan: Plan) -> list[PlannedTask]:
             write_files=task.write_files,
             acceptance=task.acceptance,
             expected_evidence=task.expected_evidence,
-            checkpoint=checkpoint_reasons(task, desk.policy.checkpoints),
+            checkpoint=checkpoint_reasons(task, desk.policy.clarification.checkpoints),
         )
         for task in plan.tasks
     ]

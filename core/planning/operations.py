@@ -25,10 +25,10 @@ from core.journal.events.session import (
 )
 from core.journal.tables import SessionRow, table_of
 from core.operations import Params, View, operation
-from core.planning.clarification import Assessment, extract_criteria, require_clear
+from core.planning.clarification import Assessment, require_clear
 from core.planning.clarity import assess_session
 from core.planning.conversation import rescore
-from core.planning.criteria import Criterion, add, next_id
+from core.planning.criteria import Criterion, add, extract_criteria, next_id
 from core.planning.questions import Question as Card
 from core.planning.questions import validate_answer
 from core.planning.sessions import SessionState

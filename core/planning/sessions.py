@@ -12,6 +12,7 @@ from typing import Any
 from core.errors import Refused
 from core.journal.envelope import Envelope, Event
 from core.journal.events import session, shared
+from core.journal.events.session import Author, PlannerStep
 from core.missions.machine import NEW, Moves, move
 from core.missions.state import Hold
 from core.planning.criteria import Criterion
@@ -63,7 +64,7 @@ class Ask:
     """A turn that the planner has been given and has not answered yet."""
 
     call: str
-    step: str
+    step: PlannerStep
     attempt: int
     problems: tuple[Mapping[str, str], ...] = ()
     refused: str = ""
@@ -88,7 +89,7 @@ class SessionState:
     rehearsal: str = ""
     state: str = NEW
     archived: bool = False
-    messages: tuple[tuple[str, str], ...] = ()
+    messages: tuple[tuple[Author, str], ...] = ()
     criteria: tuple[Criterion, ...] = ()
     criteria_given: int = 0
     questions: Mapping[str, Question] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from core.journal.envelope import Event
 
 PlannerStep = Literal["converse", "plan"]
+Author = Literal["operator", "planner"]
 CriterionSource = Literal["stated", "answered", "proposed"]
 
 
@@ -28,7 +29,7 @@ class MessageAdded(Event, kind="message.added"):
     """One turn of the conversation."""
 
     message: str
-    author: Literal["operator", "planner"]
+    author: Author
     text: str
 
 
