@@ -6,7 +6,7 @@ Pure and narrow: what is not surely local is not local. Names are never looked u
 import re
 
 _LONGEST = 2000
-_CONTROL = re.compile(r"[\x00-\x20\x7f\x80-\xa0\u2028\u2029\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff]")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _HOST = rf"(?:127(?:\.{_OCTET}){{3}}|\[::1\])"
 _PORT = r"(?::(?P<port>[1-9][0-9]{0,4}))?"
