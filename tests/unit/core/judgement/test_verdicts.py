@@ -13,6 +13,7 @@ from core.judgement.verdicts import (
     Judgement,
     Reply,
     Verdict,
+    VerdictKind,
     disagree,
     failed_call,
     is_stale,
@@ -201,9 +202,9 @@ def test_a_pass_needs_every_criterion(
     assert (found.verdict == "fail") == (said == "fail" and whole)
 
 
-def verdict(said: str, digest: str = "d1", family: str = "openai") -> Verdict:
+def verdict(said: VerdictKind, digest: str = "d1", family: str = "openai") -> Verdict:
     return Verdict(
-        verdict=said,  # type: ignore[arg-type]
+        verdict=said,
         family=family,
         provider=family,
         model="m",
