@@ -6,16 +6,17 @@ the rest sees the text in windows. Nothing here opens a file or asks a server.
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 WINDOW = 16_384
 OVERLAP = 512
 _SHORTEST = 8
 
+_GAP = "  "
 _GAPS = re.compile(r"[ \t]{3,}")
 _PUBLIC = (
     r"(?:(?:NEW |TRUSTED |X509 )?CERTIFICATE(?: REQUEST)?|PKCS7|CMS|X509 CRL|(?:RSA |DSA |SSH2 )?"
@@ -26,11 +27,12 @@ _LABEL = r"[A-Z0-9][A-Z0-9 ]{0,59}"
 
 
 class Found(NamedTuple):
-    """A secret in a text. ``prefix`` is the part of it that tells nothing but its kind."""
+    """Where a secret stands. ``prefix`` is the part of it that tells nothing but its kind."""
 
+    start: int
+    end: int
     kind: str
-    value: str
-    prefix: str
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,6 @@ class Pattern:
     hints: tuple[str, ...]
     regex: re.Pattern[str]
     prefix: str = ""
-
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where the secret part of each match lies."""
-        for found in self.regex.finditer(text):
-            yield found.span(found.lastgroup or 0)
 
 
 def _pattern(kind: str, regex: str, *hints: str, prefix: str = "") -> Pattern:
@@ -108,15 +105,13 @@ _BLOCK_START = re.compile(rf"-----BEGIN (?!{_PUBLIC}-----){_LABEL}-----|PuTTY-Us
 _BLOCK_END = re.compile(rf"-----END {_LABEL}-----|Private-MAC: [0-9a-f]{{1,64}}")
 
 
-def blocks(text: str) -> list[tuple[int, int]]:
-    """Spans of key blocks from their first line to their last, or to the end of the text."""
-    found: list[tuple[int, int]] = []
+def key_blocks(text: str) -> Iterator[Found]:
+    """Key blocks from their first line to their last, or to the end of the text."""
     at = 0
     while start := _BLOCK_START.search(text, at):
         end = _BLOCK_END.search(text, start.end())
         at = end.end() if end else len(text)
-        found.append((start.start(), at))
-    return found
+        yield Found(start.start(), at, "private_key")
 
 
 def own_secrets(text: str) -> Iterator[Found]:
@@ -124,20 +119,42 @@ def own_secrets(text: str) -> Iterator[Found]:
     lowered = text.lower()
     for pattern in OWN:
         if any(hint in lowered for hint in pattern.hints):
-            for start, end in pattern.spans(text):
-                yield Found(pattern.kind, text[start:end], pattern.prefix)
+            for found in pattern.regex.finditer(text):
+                start, end = found.span(found.lastgroup or 0)
+                yield Found(start, end, pattern.kind, pattern.prefix)
 
 
 def library_secrets(text: str) -> Iterator[Found]:
-    """Secrets in one of the library's formats."""
-    flat = _GAPS.sub("  ", text)  # its assignments are quadratic in a run of blanks
-    starts = range(0, max(1, len(flat) - OVERLAP), WINDOW - OVERLAP)
-    for start in starts:
-        window = flat[start : start + WINDOW]
+    """Secrets in one of the library's formats; one in two windows may come twice."""
+    flat, origin = _flattened(text)
+    for offset in range(0, max(1, len(flat) - OVERLAP), WINDOW - OVERLAP):
+        window = flat[offset : offset + WINDOW]
         lowered = window.lower()
         for format_ in _formats():
             if any(hint in lowered for hint in format_.hints):
-                yield from format_.found(window)
+                for start, end in format_.spans(window):
+                    yield Found(origin(offset + start), origin(offset + end - 1) + 1, format_.kind)
+
+
+def _flattened(text: str) -> tuple[str, Callable[[int], int]]:
+    """``text`` with long gaps made short, and the way back from a position in it.
+
+    The library's assignments are quadratic in a run of blanks.
+    """
+    gaps = list(_GAPS.finditer(text))
+    if not gaps:
+        return text, lambda position: position
+    places, removed = [], []
+    for gap in gaps:
+        before = removed[-1] if removed else 0
+        places.append(gap.start() - before + len(_GAP))
+        removed.append(before + len(gap.group()) - len(_GAP))
+
+    def origin(position: int) -> int:
+        index = bisect_right(places, position)
+        return position + (removed[index - 1] if index else 0)
+
+    return _GAPS.sub(_GAP, text), origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +163,11 @@ class _Format:
     hints: tuple[str, ...]
     regexes: tuple[re.Pattern[str], ...]
 
-    def found(self, window: str) -> Iterator[Found]:
+    def spans(self, window: str) -> Iterator[tuple[int, int]]:
         for regex in self.regexes:
             for match in regex.finditer(window):
-                value = match[1] if regex.groups and match[1] else match[0]
-                if len(value) < _SHORTEST:
-                    value = match[0]
-                yield Found(self.kind, value.strip(" \t\n=:\"'"), "")
+                start, end = match.span(1) if regex.groups else match.span()
+                yield (start, end) if end - start >= _SHORTEST else match.span()
 
 
 @lru_cache(maxsize=1)
@@ -202,9 +217,3 @@ def _formats() -> tuple[_Format, ...]:
         ("twilio_key", twilio.TwilioKeyDetector, ("ac", "sk")),
     )
     return tuple(_Format(kind, hints, tuple(each.denylist)) for kind, each, hints in hinted)
-
-
-def outside(spans: list[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:
-    """The stretches between ``spans``, which are in order and do not overlap."""
-    edges = [0, *(edge for span in spans for edge in span), length]
-    yield from list(pairwise(edges))[::2]

@@ -10,18 +10,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s
+from itertools import islice
 from urllib.parse import quote
 
 from core.judgement.changes import AddedLine, shown_path
-from core.judgement.secret_patterns import (
-    OWN,
-    Found,
-    Pattern,
-    blocks,
-    library_secrets,
-    outside,
-    own_secrets,
-)
+from core.judgement.secret_patterns import Found, key_blocks, library_secrets, own_secrets
 
 MAX_FINDINGS = 1000
 SHORTEST_KNOWN = 6
@@ -75,15 +68,12 @@ def scan_line(
         known: values that the operator keeps as secrets, whatever they look like.
     """
     found: dict[str, Found] = {}
-    for each in _secrets(text, known):
-        found.setdefault(each.value, each)
+    for each in islice(_secrets(text, known), MAX_FINDINGS):
+        found.setdefault(text[each.start : each.end], each)
     if not found:
         return ()
     shown = redact(shown_path(path), known)
-    return tuple(
-        Finding(shown, number, each.kind, _preview(each), _fingerprint(each.value, key))
-        for each in found.values()
-    )
+    return tuple(_finding(shown, number, each, value, key) for value, each in found.items())
 
 
 def scan_name(path: str, *, key: bytes = b"", known: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -98,49 +88,36 @@ def redact(text: str, known: Collection[str] = ()) -> str:
         known: secret values, also taken out where they are quoted for a URL, escaped for JSON or
             encoded in base64. Those below six characters are left, or no text would be.
     """
-    pattern = _known_pattern(frozenset(known))
-    if pattern is not None:
-        text = pattern.sub(_mark(_KNOWN), text)
-    text = _without_blocks(text)
-    lowered = text.lower()
-    for each in OWN:
-        if any(hint in lowered for hint in each.hints):
-            text = _without(text, each)
-    values = {each.value: each.kind for each in library_secrets(text)}
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, _mark(values[value]))
-    return text
+    pieces, at = [], 0
+    for each in _merged([*key_blocks(text), *_secrets(text, known)]):
+        pieces += [text[at : each.start], f"[redacted:{each.kind}]"]
+        at = each.end
+    return "".join((*pieces, text[at:])) if pieces else text
 
 
 def _secrets(text: str, known: Collection[str]) -> Iterator[Found]:
     pattern = _known_pattern(frozenset(known))
     if pattern is not None:
-        yield from (Found(_KNOWN, hit.group(), "") for hit in pattern.finditer(text))
+        yield from (Found(*hit.span(), _KNOWN) for hit in pattern.finditer(text))
     yield from own_secrets(text)
     yield from library_secrets(text)
 
 
-def _without_blocks(text: str) -> str:
-    spans = blocks(text)
-    if not spans:
-        return text
-    kept = [text[start:end] for start, end in outside(spans, len(text))]
-    return _mark("private_key").join(kept)
+def _merged(found: list[Found]) -> list[Found]:
+    """In order and without overlap; the first of those that overlap gives the kind."""
+    merged: list[Found] = []
+    for each in sorted(found, key=lambda one: (one.start, -one.end)):
+        if merged and each.start < merged[-1].end:
+            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, each.end))
+        else:
+            merged.append(each)
+    return merged
 
 
-def _without(text: str, pattern: Pattern) -> str:
-    spans = list(pattern.spans(text))
-    kept = [text[start:end] for start, end in outside(spans, len(text))]
-    return _mark(pattern.kind).join(kept)
-
-
-def _mark(kind: str) -> str:
-    return f"[redacted:{kind}]"
-
-
-def _preview(found: Found) -> str:
-    prefix = found.prefix if found.value.startswith(found.prefix) else ""
-    return f"{prefix[:_SHOWN_PREFIX]}…({len(found.value)})"
+def _finding(path: str, number: int, found: Found, value: str, key: bytes) -> Finding:
+    prefix = found.prefix if value.startswith(found.prefix) else ""
+    preview = f"{prefix[:_SHOWN_PREFIX]}…({len(value)})"
+    return Finding(path, number, found.kind, preview, _fingerprint(value, key))
 
 
 def _fingerprint(value: str, key: bytes) -> str:
