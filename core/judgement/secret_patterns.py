@@ -144,7 +144,8 @@ def _flattened(text: str) -> tuple[str, Callable[[int], int]]:
     gaps = list(_GAPS.finditer(text))
     if not gaps:
         return text, lambda position: position
-    places, removed = [], []
+    places: list[int] = []
+    removed: list[int] = []
     for gap in gaps:
         before = removed[-1] if removed else 0
         places.append(gap.start() - before + len(_GAP))

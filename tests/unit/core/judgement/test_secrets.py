@@ -213,6 +213,23 @@ def test_a_hostile_line_takes_time_in_proportion(piece: str) -> None:
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
+def test_many_different_secrets_take_time_in_proportion() -> None:
+    line = " ".join(f"AC{number:032d}   " for number in range(20_000))
+    started = time.process_time()
+    assert MAX_FINDINGS * 0.9 < len(scan_line("a", 1, line)) <= MAX_FINDINGS
+    assert redact(line).count("[redacted:twilio_key]") == 20_000
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("gap", [0, 1, 2, 3, 4, 9, 600, 40_000])
+def test_gaps_do_not_shift_what_is_removed(gap: int) -> None:
+    blank = " " * gap
+    text = f"a{blank}b {SAMPLES['twilio']}{blank},{blank}{SAMPLES['aws_id']}{blank}z"
+    marks = ("[redacted:twilio_key]", "[redacted:aws_key]")
+    assert redact(text) == f"a{blank}b {marks[0]}{blank},{blank}{marks[1]}{blank}z"
+
+
 @settings(max_examples=60)
 @given(
     around=st.text(max_size=20),
