@@ -1,5 +1,6 @@
 """What a diff says about one path, as the git adapter reads it. Values only; nothing is decided."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -7,6 +8,8 @@ ChangeStatus = Literal["A", "C", "D", "M", "R", "T", "U", "X"]
 
 SYMLINK_MODE = "120000"
 GITLINK_MODE = "160000"
+
+_FOREIGN = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +65,9 @@ class AddedLine(NamedTuple):
 
 def shown_path(path: str) -> str:
     """A path as text that every encoder takes: foreign bytes become ``\\xNN``."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _FOREIGN.sub(_escaped, path)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

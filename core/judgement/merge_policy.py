@@ -20,7 +20,10 @@ TEST_COMMAND = "test"
 
 @dataclass(frozen=True, slots=True)
 class FamilyVerdict:
-    """The newest verdict of one family; ``stale`` when its digest is not the package's."""
+    """The newest verdict of one family; older ones are not handed in.
+
+    ``stale`` when its digest is not the package's. A stale fail still blocks.
+    """
 
     family: str
     verdict: VerdictKind

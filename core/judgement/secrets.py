@@ -138,7 +138,7 @@ def _forms(value: str) -> Iterator[str]:
     yield value
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
-    raw = value.encode("utf-8", "surrogateescape")
+    raw = value.encode("utf-8", "surrogatepass")
     yield quote(raw, safe="")
     for skipped, cut in ((0, 0), (1, 2), (2, 3)):
         # What stands before shifts the encoding; the ends depend on the neighbours and are left.

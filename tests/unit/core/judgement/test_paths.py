@@ -1,5 +1,10 @@
 """Forbidden paths: gitignore rules that no spelling of a name gets around."""
 
+import os
+import random
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -217,3 +222,34 @@ def test_any_path_gets_an_answer(names: list[str]) -> None:
 def test_a_set_names_the_pattern_as_it_was_written() -> None:
     assert PathSet(["Docs/*.MD"]).rule_for("docs/a.md") == "Docs/*.MD"
     assert PathSet([]).rule_for("docs/a.md") is None
+
+
+PARTS = [
+    ".env", ".env.x", "secrets", "a", "b.py", ".github", "AGENTS.md", "CLAUDE.md", ".claude",
+    ".cockpit", ".gitattributes", ".gitlab-ci.yml", "x y", "docs", "vendor", "中", "a\nb", "-x",
+    "!q", "#h",
+]  # fmt: skip
+ADDED = ("vendor/", "docs/**/b.py", "/a/*.py", "x\\ y", "\\!q", "[!a-z]h")
+
+
+@pytest.mark.slow
+def test_git_itself_would_match_the_same(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    paths = sorted({"/".join(chance.choices(PARTS, k=chance.randint(1, 4))) for _ in range(2000)})
+    patterns = (*DEFAULTS, *ADDED)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run(["git", "init", "-q", "repo"], cwd=tmp_path, env=environment, check=True)
+    (tmp_path / "repo/.git/info/exclude").write_text("\n".join(patterns), encoding="utf-8")
+    answer = subprocess.run(
+        ["git", "check-ignore", "--no-index", "-z", "--stdin"],
+        cwd=tmp_path / "repo",
+        env=environment,
+        input="\0".join(paths).encode(),
+        capture_output=True,
+        check=True,
+    )
+    ignored = {path.decode() for path in answer.stdout.split(b"\0") if path}
+
+    rules = PathRules(patterns)
+    assert {path for path in paths if rules.check([PathChange("A", path)])} == ignored
+    assert 0 < len(ignored) < len(paths)
