@@ -246,5 +246,5 @@ def test_what_is_redacted_stays_so(around: str, name: str, after: str) -> None:
 @given(text=st.text() | st.text("sk-ant eyJghp_:/@-BEGIN \n=", max_size=200))
 def test_any_text_can_be_scanned(text: str) -> None:
     findings = scan_line("a", 1, text)
-    assert redact(text, [text, "\ud800" * 9]).encode("utf-8", "surrogatepass")
+    assert len(text) < 6 or redact(text, [text, "\ud800" * 9]) == "[redacted:known_secret]"
     assert bool(findings) == (redact(text) != text)
