@@ -5,7 +5,7 @@ journal, the settings and the ports, and no rules of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -45,7 +45,11 @@ class Endpoints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything an operation or a step of the conductor may use."""
+    """Everything an operation or a step of the conductor may use.
+
+    Attributes:
+        known_secrets: the operator's secrets, to be kept out of evidence and logs. May block.
+    """
 
     journal: Journal
     blobs: Blobs
@@ -55,6 +59,7 @@ class Desk:
     folders: Folders
     ports: Ports
     endpoints: Endpoints
+    known_secrets: Callable[[], Collection[str]] = tuple
 
     async def call(
         self, name: str, raw: Mapping[str, Any] | Params, *, actor: str = OPERATOR

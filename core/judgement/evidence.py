@@ -119,15 +119,18 @@ async def measure_diff(
         Unavailable: ``HOLD-EVIDENCE-INCOMPLETE``.
     """
     workshop = desk.ports.workshop
+    known = await desk.aside(desk.known_secrets)
     changes = await workshop.changes(repo, base, head)
     allowed = settings.paths.allowed or None
     rules = PathRules((*desk.policy.paths.forbidden, *settings.paths.forbidden), allowed)
-    secrets: list[Finding] = list(scan((), names=[n for c in changes for n in c.names]))
+    secrets: list[Finding] = list(
+        scan((), names=[n for c in changes for n in c.names], known=known)
+    )
     network: list[AddedLine] = []
     batch: list[AddedLine] = []
 
     def take() -> None:
-        secrets.extend(scan(batch))
+        secrets.extend(scan(batch, known=known))
         network.extend(line for line in batch if opens_connection(line, desk.policy.risk))
         batch.clear()
 
@@ -275,6 +278,7 @@ def _judge_facts(
         risk=measured.risk.model_dump(mode="json"),
         patch=patch,
         logs=logs,
+        known=desk.known_secrets(),
         hidden=(str(desk.folders.worktrees), str(desk.folders.data), str(Path.home())),
     )
 

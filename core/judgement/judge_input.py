@@ -4,8 +4,8 @@ Redacted, cut with visible notes, without paths of this machine; text of the rep
 fence that it can't close (domain.md §8, §11). The coder's words never enter it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class JudgeFacts:
         patch: the whole diff on disk.
         logs: command name → its whole output on disk.
         hidden: texts that may not leave the machine: folders of this host.
+        known: secrets of the operator, whatever they look like.
     """
 
     number: int
@@ -41,6 +42,7 @@ class JudgeFacts:
     patch: Path
     logs: Mapping[str, Path]
     hidden: Sequence[str] = ()
+    known: Collection[str] = field(default=(), repr=False)
 
 
 def judge_input(facts: JudgeFacts, *, token: Callable[[int], str]) -> bytes:
@@ -94,7 +96,7 @@ def _command(
 def _clean(text: str, facts: JudgeFacts) -> str:
     for place in facts.hidden:
         text = text.replace(place, "<workspace>")
-    return redact(text, ())
+    return redact(text, facts.known)
 
 
 def _head_of(path: Path, limit: int, what: str, notes: list[str]) -> str:

@@ -50,7 +50,7 @@ class Action:
     recover: Act | None = None
 
 
-def _no_point(name: str, step: Step) -> None:
+def no_point(name: str, step: Step) -> None:
     """Nothing happens between the parts of a step."""
 
 
@@ -68,7 +68,7 @@ class Conductor:
     desk: Desk
     actions: Mapping[str, Action]
     converse: Callable[[Desk, str], Coroutine[Any, Any, None]]
-    at_point: Point = _no_point
+    at_point: Point = no_point
     _working: dict[tuple[str, Step], asyncio.Task[None]] = field(default_factory=dict)
     _talking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
