@@ -99,9 +99,22 @@ class CoderBrief:
     attempt: int = 1
 
 
-def call_header(role: Role, *, cwd: str, attempt: int, step: str = "", task: str = "") -> str:
-    """The first line of a prompt: who is called, for which step or task, which attempt, where."""
-    facts: dict[str, str | int] = {"role": role, "attempt": attempt, "cwd": cwd}
+def call_header(
+    role: Role,
+    *,
+    cwd: str,
+    attempt: int,
+    step: str = "",
+    task: str = "",
+    criteria: Sequence[str] = (),
+) -> str:
+    """The first line of a prompt: who is called, for which step or task, which attempt, where.
+
+    A planner's also names the criteria that stand, so that a plan can hold them word for word.
+    """
+    facts: dict[str, str | int | list[str]] = {"role": role, "attempt": attempt, "cwd": cwd}
+    if criteria:
+        facts["criteria"] = list(criteria)
     if step:
         facts["step"] = step
     if task:
@@ -181,7 +194,11 @@ def _planner(step: str, template: str, brief: PlannerBrief, token: Token) -> str
         spec=fenced("clarified spec", cut(brief.clarified_spec, MAX_SPEC) or "(none yet)", token),
         instructions=_instructions(brief.instructions, token),
     )
-    return _prompt(call_header("planner", cwd=brief.cwd, attempt=brief.attempt, step=step), body)
+    standing = [each.text for each in brief.criteria if each.confirmed]
+    header = call_header(
+        "planner", cwd=brief.cwd, attempt=brief.attempt, step=step, criteria=standing
+    )
+    return _prompt(header, body)
 
 
 def _prompt(header: str, body: str) -> str:

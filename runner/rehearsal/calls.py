@@ -48,6 +48,7 @@ class PlannerCall(_Strict):
     step: Literal["converse", "plan"]
     attempt: Annotated[int, Field(ge=1)]
     cwd: str
+    criteria: tuple[str, ...] = ()
 
 
 class ReviewerCall(_Strict):

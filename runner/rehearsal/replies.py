@@ -1,7 +1,7 @@
 """What a script answers to a call, before any wire format: pure, the same for each provider."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ from runner.rehearsal.scripts import (
 
 STRUCTURED_TOOL = "StructuredOutput"
 SIDE_ANSWER = "Rehearsal"
+CRITERIA = "{criteria}"
+NO_CRITERIA = "Nothing is stated; the rehearsal leaves this criterion unknown"
 _CHARS_PER_TOKEN = 4
 
 
@@ -151,10 +153,12 @@ def _reply(call: Call, turn: Turn, asked: Asked) -> Reply:
     tools = [_placed(tool, getattr(call, "cwd", "")) for tool in turn.tools]
     if turn.raw is not None:
         texts.append(turn.raw)
-    elif turn.structured is not None and STRUCTURED_TOOL in asked.tools:
-        tools.append(ToolUse(name=STRUCTURED_TOOL, input=turn.structured))
     elif turn.structured is not None:
-        texts = [json.dumps(turn.structured, ensure_ascii=False)]
+        structured = _with_criteria(turn.structured, getattr(call, "criteria", ()))
+        if STRUCTURED_TOOL in asked.tools:
+            tools.append(ToolUse(name=STRUCTURED_TOOL, input=structured))
+        else:
+            texts = [json.dumps(structured, ensure_ascii=False)]
     said = "".join(texts) + "".join(json.dumps(tool.input) for tool in tools)
     return Reply(
         role=call.role,
@@ -169,6 +173,17 @@ def _reply(call: Call, turn: Turn, asked: Asked) -> Reply:
 
 def _placed(tool: ToolUse, cwd: str) -> ToolUse:
     return ToolUse(name=tool.name, input=_substituted(tool.input, cwd))
+
+
+def _with_criteria(value: Any, criteria: Sequence[str]) -> Any:
+    """A list that holds nothing but ``{criteria}`` becomes the criteria that the caller named."""
+    if value == [CRITERIA]:
+        return list(criteria) or [NO_CRITERIA]
+    if isinstance(value, Mapping):
+        return {key: _with_criteria(inner, criteria) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_criteria(inner, criteria) for inner in value]
+    return value
 
 
 def _substituted(value: Any, cwd: str) -> Any:
