@@ -73,6 +73,7 @@ class Parts:
     ports: Ports
     writer: RemoteWriter
     endpoints: Endpoints
+    office: CapabilityOffice
     known_secrets: Callable[[], Collection[str]] = tuple
 
 
@@ -131,7 +132,7 @@ async def open_with(
             endpoints=parts.endpoints,
             known_secrets=parts.known_secrets,
         )
-        gate = Gate(parts.writer, CapabilityOffice(secrets.token_bytes(32)))
+        gate = Gate(parts.writer, parts.office)
         conductor = Conductor(desk, actions(gate), answer_open_turns, at_point)
         started = CoreStarted(pid=os.getpid(), version=version("operator-cockpit"))
         await desk.write("system", [started], actor="system")
@@ -175,16 +176,15 @@ def real_parts(
     folders: Folders, settings: Settings, vault: Vault, rehearsal: "RehearsalServer"
 ) -> Parts:
     """Adapters for git, the Claude CLI, the validators and GitHub."""
+    from runner.coder import HostCoder
     from runner.forge.github import GithubForge
     from runner.forge.remote_writer import GitRemoteWriter
-    from runner.git.workshop import GitWorkshop
-
-    from runner.coder import HostCoder
     from runner.harness import HostHarness
     from runner.judges.gemini import GeminiJudge
     from runner.judges.openai import OpenaiJudge
     from runner.planner import ClaudePlanner
     from runner.prices import GenaiPrices
+    from runner.workshop import GitWorkshop
 
     claude = settings.providers.claude
     token = _secret(vault, "github_token")
@@ -202,10 +202,12 @@ def real_parts(
         forge=forge,
         prices=GenaiPrices(),
     )
+    office = CapabilityOffice(secrets.token_bytes(32))
     return Parts(
         ports,
-        GitRemoteWriter(workshop, forge, token),
+        GitRemoteWriter(workshop, forge, token, office.check),
         ConfiguredEndpoints(settings, rehearsal),
+        office,
         lambda: _known(vault),
     )
 

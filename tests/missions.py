@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cockpit.compose import Core, Parts, open_with
+from core.delivery.capability import CapabilityOffice
 from core.folders import Folders
 from core.ledger.model_usage import ModelUsage
 from core.missions.conductor import Point, no_point
@@ -94,7 +95,7 @@ class Stage:
             forge=self.forge,
             prices=NoPrices(),
         )
-        return Parts(ports, self.writer, NoEndpoints())
+        return Parts(ports, self.writer, NoEndpoints(), CapabilityOffice(b"key"))
 
     @asynccontextmanager
     async def core(self, *, at_point: Point = no_point) -> AsyncIterator[Core]:

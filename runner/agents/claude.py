@@ -156,7 +156,7 @@ class CliCall:
     def argv(self) -> list[str]:
         """The command line; it holds no secret and no text of others."""
         flags = optional_flags(self.cli)
-        known = [flag for flag in ("--safe-mode", "--no-session-persistence") if flag in flags]
+        known: list[str] = [flag for flag in ("--safe-mode", "--no-session-persistence") if flag in flags]
         if "Bash" not in self.tools and "--restricted" in flags:
             known.append("--restricted")
         return [
