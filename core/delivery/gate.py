@@ -17,6 +17,7 @@ from core.errors import CockpitError, Refused, Unavailable
 from core.journal.envelope import Event
 from core.journal.events.delivery import BranchPushed, GateChecked, PullRequestOpened
 from core.journal.events.mission import MissionDone
+from core.journal.events.session import SessionDelivered
 from core.judgement.verdicts import VerdictKind
 from core.missions.run_steps import repo_of
 from core.missions.state import MissionState
@@ -150,7 +151,15 @@ class Gate:
 
 
 async def deliver(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
-    """The pull request is open: the mission is delivered."""
+    """The pull request is open: mission and session are delivered."""
+    session = desk.session(state.session)
+    if session.state == "executing":
+        await desk.write(
+            f"session:{session.id}",
+            [SessionDelivered(mission=state.id)],
+            actor="system",
+            key=f"{state.id}:delivered",
+        )
     return [MissionDone(outcome="delivered")]
 
 

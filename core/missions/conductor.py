@@ -19,6 +19,7 @@ from core.errors import CockpitError, Refused
 from core.journal.envelope import Event
 from core.journal.events.mission import TaskHeld
 from core.journal.events.run import ResultIgnored, StepAbandoned, StepStarted
+from core.journal.events.session import SessionReturned
 from core.journal.events.shared import HoldRaised
 from core.journal.tables import MissionRow, SessionRow, table_of
 from core.missions.machine import STAGE_OF_STEP
@@ -172,7 +173,9 @@ class Conductor:
         self._freeze(mission, state)
         self._set_timers(mission, state)
         if state.state not in ("running", "paused"):
-            self._driven.discard(mission)
+            if mission in self._driven:
+                self._driven.discard(mission)
+                spawn(self._ended(mission), name=f"end {mission}")
             return
         self._driven.add(mission)
         steps = next_steps(
@@ -187,6 +190,15 @@ class Conductor:
                 task = spawn(self._perform(mission, step), name=f"{step.name} {mission}")
                 self._working[mission, step] = task
                 task.add_done_callback(partial(self._done, (mission, step)))
+
+    async def _ended(self, mission: str) -> None:
+        """Nothing of an ended mission runs on; a failed one gives its session back (§3)."""
+        await self.stop(mission)
+        state = self.desk.mission(mission)
+        session = self.desk.session(state.session)
+        if state.state == "failed" and session.state == "executing":
+            back = SessionReturned(to="approved", reason="the mission failed")
+            await self.desk.write(f"session:{session.id}", [back], actor=ACTOR)
 
     def _left_open(self, state: MissionState) -> tuple[Step, ...]:
         """Steps of a paused mission that a crash left open and that can only be told lost."""

@@ -278,6 +278,7 @@ async def _started(
     finally:
         if process.returncode is None:
             await _end(process)
+        await _drained(process)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -285,12 +286,21 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     _signal(process, signal.SIGTERM)
     try:
         async with asyncio.timeout(_GRACE_SECONDS):
+            await _drained(process)
             await process.wait()
     except TimeoutError:
         pass
     finally:
         _signal(process, signal.SIGKILL)
+    await _drained(process)
     await process.wait()
+
+
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    """Read what is left to read: asyncio sees no end, and closes no pipe, before that."""
+    if process.stdout is not None:
+        while await process.stdout.read(_CHUNK):
+            pass
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:
