@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ class Core:
 
     desk: Desk
     conductor: Conductor
+    vault: Vault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ async def open_core(folders: Folders, settings: Settings) -> AsyncIterator[Core]
     async with RehearsalServer(scripts.load_all()) as rehearsal:
         parts = real_parts(folders, settings, vault, rehearsal)
         async with open_with(folders, settings, parts) as core:
-            yield core
+            yield replace(core, vault=vault)
 
 
 @asynccontextmanager

@@ -56,9 +56,9 @@ RECOVERIES: Mapping[str, Recovery] = {
         "This repository can't be used", _RETRY, "Repair or choose the repository, then retry."
     ),
     "HOLD-DOCKER-UNAVAILABLE": Recovery(
-        "Docker does not answer",
+        "No sealed runner is available",
         _RETRY,
-        "Start a Docker engine, or allow this repository to run on the host: "
+        "Allow this repository to run agents on the host: "
         "'cockpit repo set NAME runner.host true'.",
     ),
     "HOLD-CLAUDE-AUTH-IN-DOCKER": Recovery(

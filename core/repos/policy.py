@@ -28,7 +28,7 @@ def require_host_allowed(desk: Desk, repo: RepoState, *, rehearsal: bool) -> Non
         return
     raise Refused(
         "HOLD-DOCKER-UNAVAILABLE",
-        "Agents run in a container, and no Docker engine answers.",
-        recovery=f"Start Docker, or allow the host: cockpit repo set {repo.id} runner.host true",
+        "This repository allows no agent on the host, and no container runner is available.",
+        recovery=f"Allow the host for this repository: cockpit repo set {repo.id} runner.host true",
         data={"repo": repo.id},
     )
