@@ -122,10 +122,12 @@ async def commit_all(worktree: Worktree, base: str, text: CommitText) -> Commit:
 async def _stage(door: GitDoor, site: Site, worktree: Worktree, base: str) -> tuple[Survey, str]:
     assert site.index is not None
     known = worktree.admin / "index"
-    if known.exists():
-        # Its time stamps spare git from reading what has not changed.
+    if worktree.laid_at() == base and known.exists():
+        # Its time stamps spare git from reading what has not changed; it keeps its own, too.
         await asyncio.to_thread(shutil.copy2, known, site.index)
-    await door.run(["read-tree", "--reset", base], site)
+    else:
+        # Without the work tree: here git would open files that only bear a name it knows.
+        await door.run(["read-tree", base], Site(site.git_dir, None, site.index))
     tracked = _staged((await door.run(["ls-files", "-s", "-z"], site)).stdout)
     found = await survey(door, site, tracked)
     await asyncio.to_thread(check_top, worktree.folder, f"gitdir: {worktree.admin}\n", found)

@@ -119,7 +119,7 @@ async def _base(
     chosen, origin, current = names
     if chosen is not None:
         await check_branch(door, chosen, "base_branch")
-    heads = await door.run(["for-each-ref", "--count=1", _HEADS], site)
+    heads = await door.run(["for-each-ref", "--count=1", "--format=%(refname)", _HEADS], site)
     if not heads.stdout and await resolve(door, site, "HEAD") is None:
         raise unusable(
             "no_commits",
