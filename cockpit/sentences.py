@@ -34,7 +34,7 @@ def _step(payload: Payload) -> str:
     what = _STEPS.get(payload["step"], payload["step"])
     if payload["task"]:
         return f"{payload['task']}: {what}"
-    return f"{what}: {payload['subject']}" if payload["subject"] else what
+    return f"{what}: {payload['subject']}" if payload["subject"] else str(what)
 
 
 def _criterion(payload: Payload) -> str:

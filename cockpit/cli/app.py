@@ -33,6 +33,9 @@ class Written:
 WRITTEN: dict[str, Written] = {
     "config": Written("cockpit.cli.config", "Show and change the settings of a profile."),
     "daemon": Written("cockpit.cli.daemon", "The process that works without a window."),
+    "doctor": Written("cockpit.cli.doctor", "What this machine has and lacks, and what mends it."),
+    "mission": Written("cockpit.cli.mission", "Approved work: start, watch, deliver."),
+    "rehearse": Written("cockpit.cli.rehearse", "Try the whole way, without any account."),
     "journal": Written("cockpit.cli.journal", "Verify, rebuild and follow the journal."),
     "rpc": Written("cockpit.cli.rpc", "Call a method by hand, with parameters as JSON."),
     "secret": Written("cockpit.cli.secret", "Keep secrets in the vault."),
