@@ -22,6 +22,7 @@ _MOST_ENTRIES = 2_000_000
 _MOST_FINDINGS = 200
 _ODD_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _READ_BY_GIT = (b".gitignore", b".gitattributes", b".gitmodules")
+_ASIDE = b".cockpit-aside"
 _CHECK = Leave(variables={"GIT_LITERAL_PATHSPECS": "0"})
 Finding = Mapping[str, Any]
 
@@ -52,6 +53,7 @@ class Survey:
         """The findings by kind; of very many of a kind the first, and how many more there are."""
         found: list[Finding] = []
         for kind, entries in sorted(self.noted.items()):
+            entries.sort(key=lambda entry: str(entry["path"]))
             found += entries[:_MOST_FINDINGS]
             if len(entries) > _MOST_FINDINGS:
                 found.append({"kind": kind, "path": "", "more": len(entries) - _MOST_FINDINGS})
@@ -213,10 +215,10 @@ class _Walk:
         layer.files.append(name)
 
     def _special(self, name: bytes, last: bytes, mode: int) -> None:
-        self._found.note("special_file", name, type=_type(mode))
+        self._found.note("special_file", name.removesuffix(_ASIDE), type=_type(mode))
         if last.lower() in _READ_BY_GIT:
             # Git would open it and wait for ever.
-            self._at(name).unlink()
+            self._at(name).rename(self._at(name + _ASIDE))
 
     def _is_there(self, name: bytes) -> bool:
         folder = name.rpartition(b"/")[0]

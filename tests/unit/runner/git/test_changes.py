@@ -23,7 +23,8 @@ def edit(folder: Path) -> tuple[Site, str, str]:
 
 
 async def lines(door: GitDoor, site: Site, base: str, head: str) -> list[tuple[str, int, str]]:
-    return [tuple(line) async for line in added_lines(door, site, base, head)]
+    found = added_lines(door, site, base, head)
+    return [(line.path, line.number, line.text) async for line in found]
 
 
 @pytest.mark.asyncio

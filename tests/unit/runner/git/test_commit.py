@@ -178,6 +178,7 @@ async def test_special_files_come_back_as_findings(
         ("special_file", "README.md"),
         ("special_mode", "rooted"),
     }
+    assert await commit_all(worktree, base, text) == done
     found = await held(mirror, done)
     assert found["rooted"] == "100755"
     assert "README.md" not in found
