@@ -24,6 +24,7 @@ from core.judgement.judge import Judge
 from core.missions import run_steps
 from core.missions.conductor import Action, Conductor, Point, no_point
 from core.missions.missions import MissionAggregate
+from core.missions.review import review
 from core.planning.conversation import answer_open_turns
 from core.planning.sessions import SessionAggregate
 from core.policy import load_policy
@@ -160,6 +161,7 @@ def actions(gate: Gate) -> dict[str, Action]:
         "commit": Action(run_steps.commit, "harness"),
         "test": Action(run_steps.test, "harness"),
         "evidence": Action(run_steps.evidence, "harness"),
+        "review": Action(review, "reviewer", "HOLD-PLANNER-CLI"),
         "merge": Action(run_steps.merge, "harness", "HOLD-MERGE-CONFLICT"),
         "finish": Action(run_steps.finish),
         "hold": Action(run_steps.hold),

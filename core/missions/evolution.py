@@ -150,6 +150,13 @@ def _run_failed(state: MissionState, e: run.RunFailed, envelope: Envelope) -> Mi
     return replace(state, tasks=_put(state.tasks, task.id, replace(task, lost=task.lost + 1)))
 
 
+def _run_reviewed(state: MissionState, e: run.RunReviewed, envelope: Envelope) -> MissionState:
+    state = _run_moved("review")(state, e, envelope)
+    wanted = () if e.approved else e.findings
+    after = replace(state.runs[e.run], rework=wanted)
+    return replace(state, runs=_put(state.runs, e.run, after))
+
+
 def _run_merged(state: MissionState, e: run.RunMerged, envelope: Envelope) -> MissionState:
     return replace(_run_moved("merge", "commit")(state, e, envelope), tip=e.tip)
 
@@ -286,7 +293,7 @@ APPLY: Mapping[str, _Apply] = {
     "run.committed": _run_moved("commit", "commit", "findings"),
     "run.tested": _run_moved("test", "commands"),
     "run.evidenced": _run_moved("evidence", "digest", "problems"),
-    "run.reviewed": _run_moved("review"),
+    "run.reviewed": _run_reviewed,
     "run.merged": _run_merged,
     "hold.raised": _hold_raised,
     "hold.resolved": _hold_resolved,

@@ -194,7 +194,7 @@ def _prompt(desk: Desk, state: MissionState, run: Run, worktree: Path) -> str:
     paths = from_snapshot(state.settings).paths
     brief = CoderBrief(
         cwd=str(worktree),
-        task=_brief(task),
+        task=brief_of(task),
         goal=state.goal,
         clarified_spec=desk.blobs.read(state.spec).decode("utf-8"),
         forbidden_paths=(*desk.policy.paths.forbidden, *paths.forbidden),
@@ -205,7 +205,8 @@ def _prompt(desk: Desk, state: MissionState, run: Run, worktree: Path) -> str:
     return coder_prompt(brief, token=desk.context.token)
 
 
-def _brief(task: Task) -> TaskBrief:
+def brief_of(task: Task) -> TaskBrief:
+    """The task as a prompt tells it."""
     planned = task.planned
     return TaskBrief(
         id=planned.task,
@@ -410,11 +411,22 @@ async def hold(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
         if task.lost >= MAX_LOST:
             return [TaskFailed(task=task.id, reason="the infrastructure was lost three times")]
         return [TaskHeld(task=task.id, hold=""), TaskRetried(task=task.id)]
+    if run.rework:
+        return _reworked(desk, state, step, run)
     code_, facts = _why_held(run)
     more: dict[str, Any] = {}
     if code_ == "HOLD-RATE-LIMIT":
         more["resumes_at"] = run.resets_at or desk.context.now()
     return hold_events(desk, step, code_, {**facts, "run": run.id}, **more)
+
+
+def _reworked(desk: Desk, state: MissionState, step: Step, run: Run) -> Sequence[Event]:
+    """The reviewer wants changes: the same worktree again, at most two times (§11)."""
+    cycles = sum(1 for each in state.runs.values() if each.task == run.task and each.rework)
+    if cycles > desk.policy.rework.review_cycles:
+        return hold_events(desk, step, "HOLD-REVIEW-LOOP", {"findings": list(run.rework)})
+    found = tuple(f"The reviewer says: {finding}" for finding in run.rework)
+    return [TaskHeld(task=run.task, hold=""), TaskRetried(task=run.task, findings=found)]
 
 
 def _why_held(run: Run) -> tuple[str, dict[str, Any]]:

@@ -55,6 +55,7 @@ class Run:
     error: str = ""
     resets_at: datetime | None = None
     findings: tuple[Mapping[str, Any], ...] = ()
+    rework: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

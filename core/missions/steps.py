@@ -63,6 +63,8 @@ def _run_step(run: Run, *, reviewer: bool) -> Step:
         return Step("hold", run.id, run.task)
     if run.progress == "evidenced" and run.problems:
         return Step("hold", run.id, run.task)
+    if run.progress == "reviewed" and run.rework:
+        return Step("hold", run.id, run.task)
     if run.progress == "evidenced" and reviewer:
         return Step("review", run.id, run.task)
     if run.progress == "merged":
