@@ -1,11 +1,16 @@
-"""Where the journal is stored: SQLite in WAL with ``synchronous=FULL``, files of mode 0600."""
+"""Where the journal is stored: SQLite in WAL with ``synchronous=FULL``, files of mode 0600.
+
+Tables and connections only: what may be written is the writer's affair, and which process owns
+the file is settled outside.
+"""
 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import (
     Column,
@@ -20,12 +25,12 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from core.errors import Refused
+from core.journal.chain import StoredEvent
 
-SCHEMA = 1
+BUSY_SECONDS = 30.0
 _METADATA = MetaData()
 
 EVENT = Table(
@@ -45,6 +50,7 @@ EVENT = Table(
     Column("payload", Text, nullable=False),
     Column("prev_hash", String, nullable=False),
     Column("hash", String, nullable=False),
+    Column("append_size", Integer),
     UniqueConstraint("stream", "version"),
 )
 HEAD = Table(
@@ -60,6 +66,8 @@ META = Table(
     Column("name", String, primary_key=True),
     Column("value", String, nullable=False),
 )
+STORED = tuple(EVENT.c[name] for name in StoredEvent._fields)
+_EVERY = f"SELECT {', '.join(StoredEvent._fields)} FROM event ORDER BY seq"  # noqa: S608 - constants
 
 
 def stored_tables() -> MetaData:
@@ -71,69 +79,113 @@ class Store:
     """One SQLite file and two ways in: one connection that writes, many that only read."""
 
     def __init__(self, path: Path):
-        """Open or create ``path``; a file that is no journal is refused and left alone.
-
-        Raises:
-            Refused: ``JOURNAL_NOT_READABLE``.
-        """
+        """Connect to ``path`` when it is first needed; see ``opening.py`` for what it must be."""
         self.path = path
-        _make_private(path)
-        self._writing = _engine(path, "BEGIN IMMEDIATE")
-        self._reading = _engine(path, "BEGIN")
-        try:
-            with self.writing() as connection:
-                _METADATA.create_all(connection)
-        except DatabaseError as error:
-            self.close()
-            raise Refused(
-                "JOURNAL_NOT_READABLE",
-                f"{path.name} is no journal, or it is damaged: {error.orig}.",
-                recovery="Restore it from a backup; nothing was changed.",
-                data={"file": str(path)},
-            ) from error
+        self._writing = _engine(path, "rw", "BEGIN IMMEDIATE")
+        self._reading = _engine(path, "ro", "BEGIN")
+        self._closed = False
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its first moment."""
-        with self._writing.begin() as connection:
+        with self._writing.connect() as connection, transaction(connection):
             yield connection
+
+    def writer(self) -> Connection:
+        """A connection to keep, for the one writer. The caller closes it."""
+        return self._writing.connect()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A snapshot that can't write."""
+        """A snapshot that can't write.
+
+        Raises:
+            Refused: ``JOURNAL_CLOSED``.
+        """
+        if self._closed:
+            raise closed()
         with self._reading.connect() as connection:
-            connection.exec_driver_sql("PRAGMA query_only=ON")
+            yield connection
+
+    @contextmanager
+    def raw(self) -> Iterator[sqlite3.Connection]:
+        """The driver's snapshot, for reading cells as they are, whatever they hold."""
+        with closing(connect(self.path, "ro")) as connection:
+            # Text that is no Unicode must come back as text, to be found out by its hash.
+            connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+            connection.execute("BEGIN")
             yield connection
 
     def close(self) -> None:
         """Close every connection."""
+        self._closed = True
         self._writing.dispose()
         self._reading.dispose()
 
 
-def _make_private(path: Path) -> None:
-    """Create the file 0600 before SQLite does; its WAL and shared memory take the same mode."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    os.close(handle)
+def closed() -> Refused:
+    """What anyone hears who asks a closed journal."""
+    return Refused("JOURNAL_CLOSED", "The journal is closed.", recovery="Open it again.")
 
 
-def _engine(path: Path, begin: str) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=4,
-        max_overflow=16,
-        connect_args={"check_same_thread": False, "timeout": 30.0},
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """One transaction on ``connection``: all of it, or nothing."""
+    try:
+        with connection.begin():
+            yield
+    except BaseException:
+        # SQLite keeps the transaction of a COMMIT that failed, and SQLAlchemy believes it gone.
+        connection.connection.rollback()
+        raise
+
+
+def every_event(connection: sqlite3.Connection) -> Iterator[StoredEvent]:
+    """All stored events in the order of ``seq``.
+
+    Raises:
+        OSError: what comes next can't be read from the file.
+    """
+    try:
+        yield from map(StoredEvent._make, connection.execute(_EVERY))
+    except sqlite3.DatabaseError as error:
+        raise OSError(str(error)) from error
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """The driver's connection to ``path``, by a URI, so that any file name is one.
+
+    Args:
+        mode: ``ro`` or ``rw``; neither makes the file.
+    """
+    return sqlite3.connect(
+        f"file:{quote(os.fspath(path))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
     )
 
-    @event.listens_for(engine, "connect")
-    def _connected(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+
+def _engine(path: Path, mode: str, begin: str) -> Engine:
+    def connected() -> sqlite3.Connection:
+        connection = connect(path, mode)
+        if mode == "rw":
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    engine = create_engine(
+        "sqlite://", creator=connected, poolclass=QueuePool, pool_size=4, max_overflow=28
+    )
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def driver(connection: Connection) -> Any:
+    """The driver's own connection below ``connection``, in the same transaction."""
+    return connection.connection.driver_connection
