@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from core.folders import TEMPORARY_PROFILE, Folders
 
 _START_LIMIT = 60.0  # seconds until a child that says nothing is given up
 _STOP_LIMIT = 30.0  # seconds between TERM and KILL: coders get 15 of them
+_KILL_LIMIT = 10.0  # seconds until a killed process must be gone
+_LOOK = 0.02  # seconds between two looks at a process
 _ASK_LIMIT = 5.0  # seconds until a daemon that does not answer is degraded
 _FOUND = ("pid", "socket", "kind", "started_at", "configuration")
 
@@ -56,10 +59,29 @@ def start(profile: Profile, arguments: Sequence[str]) -> Facts:
         if "error" not in told:
             return {"started": True, **told}
         refusal = error_from(told["error"])
-        owner = owner_of(profile.folders)
-        if refusal.code != "JOURNAL_OWNED" or owner is None:
+        owner = _introduced(profile.folders) if refusal.code == "JOURNAL_OWNED" else None
+        if owner is None:
             raise refusal
-    return _same(owner, configuration)
+    facts = _same(owner, configuration)
+    _wait_until_it_listens(profile, owner)
+    return facts
+
+
+def _introduced(folders: Folders) -> Owner | None:
+    """The owner, once it has said who it is: it takes the lock a moment before."""
+    latest = time.monotonic() + _KILL_LIMIT
+    while (owner := owner_of(folders)) is None and time.monotonic() < latest:
+        time.sleep(_LOOK)
+    return owner
+
+
+def _wait_until_it_listens(profile: Profile, owner: Owner) -> None:
+    """A daemon that another command has just started is about to answer."""
+    latest = time.monotonic() + _START_LIMIT
+    while owner.alive() and time.monotonic() < latest:
+        if status(profile.folders, profile.environment).get("version"):
+            return
+        time.sleep(_LOOK)
 
 
 def _same(owner: Owner, configuration: str) -> Facts:
@@ -168,20 +190,24 @@ def stop(folders: Folders) -> Facts:
 
 def _end(owner: Owner) -> bool:
     """Whether it had to be killed."""
-    import psutil
-
-    try:
-        process = psutil.Process(owner.pid)
-        process.terminate()
-        try:
-            process.wait(timeout=_STOP_LIMIT)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=_STOP_LIMIT)
-            return True
-    except psutil.NoSuchProcess:
-        pass
+    for number, limit in ((signal.SIGTERM, _STOP_LIMIT), (signal.SIGKILL, _KILL_LIMIT)):
+        if not owner.alive():
+            break
+        with suppress(ProcessLookupError):
+            os.kill(owner.pid, number)
+        if _ended(owner, limit):
+            return number == signal.SIGKILL
     return False
+
+
+def _ended(owner: Owner, limit: float) -> bool:
+    """Wait until the process has ended; it is not our child, so the kernel does not tell us."""
+    latest = time.monotonic() + limit
+    while owner.alive():
+        if time.monotonic() > latest:
+            return False
+        time.sleep(_LOOK)
+    return True
 
 
 def _remove_stale(folders: Folders) -> list[str]:
@@ -192,18 +218,23 @@ def _remove_stale(folders: Folders) -> list[str]:
     return [str(file) for file in removed]
 
 
-def status(folders: Folders, environment: Mapping[str, str]) -> Facts:
+def status(
+    folders: Folders, environment: Mapping[str, str], *, patience: float = _ASK_LIMIT
+) -> Facts:
     """How the owner is, by its own word; ``running`` and ``health`` are always there.
 
     A process that owns the journal and does not answer is degraded.
+
+    Args:
+        patience: seconds until an owner that does not answer is degraded.
     """
-    return asyncio.run(_status(folders, environment))
+    return asyncio.run(_status(folders, environment, patience))
 
 
-async def _status(folders: Folders, environment: Mapping[str, str]) -> Facts:
+async def _status(folders: Folders, environment: Mapping[str, str], patience: float) -> Facts:
     client = SocketClient(socket_path(folders, environment))
     try:
-        async with asyncio.timeout(_ASK_LIMIT):
+        async with asyncio.timeout(patience):
             return {"running": True, **await client.call("daemon.status")}
     except Unavailable:
         owner = owner_of(folders)
@@ -212,7 +243,7 @@ async def _status(folders: Folders, environment: Mapping[str, str]) -> Facts:
         return _silent(owner, "It does not listen.")
     except TimeoutError:
         owner = owner_of(folders)
-        return _silent(owner, f"It did not answer within {_ASK_LIMIT:g} s.")
+        return _silent(owner, f"It did not answer within {patience:g} s.")
     finally:
         await client.close()
 

@@ -46,7 +46,7 @@ class Owner:
 
 def process_start(pid: int) -> float | None:
     """When process ``pid`` started, in seconds since the epoch; None when there is none."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     try:
         process = psutil.Process(pid)

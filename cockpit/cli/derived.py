@@ -12,6 +12,8 @@ from cockpit.cli.surface import surface_of
 
 _SCALARS: dict[str, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
 
+_METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER"}
+
 
 def command_of(declared: Declared) -> Callable[..., None]:
     """A function that typer can make a command of.
@@ -70,7 +72,12 @@ def _parameter(
         annotation: Any = Annotated[kind, typer.Argument(help=words, show_default=False)]
         default: Any = inspect.Parameter.empty
     else:
-        option = typer.Option(_flag(name, kind), help=_help(words, schema), show_default=False)
+        option = typer.Option(
+            _flag(name, kind),
+            help=_help(words, schema),
+            show_default=False,
+            metavar=_METAVARS.get(kind),
+        )
         annotation = Annotated[list[kind] if many else kind | None, option]  # type: ignore[valid-type]
         default = inspect.Parameter.empty if required else None
     parameter = inspect.Parameter(
