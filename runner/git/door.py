@@ -18,6 +18,7 @@ from typing import IO, Any
 from core.errors import Unavailable
 from core.private_files import make_folder
 from runner.git.environment import git_environment
+from runner.git.locks import remove_old
 
 OUTPUT_LIMIT = 256 * 1024 * 1024
 LOCAL_SECONDS = 300.0
@@ -125,6 +126,8 @@ class GitDoor:
         self.scratch = self._home / "scratch"
         make_folder(self.empty)
         make_folder(self.scratch)
+        for left in self.scratch.iterdir():
+            remove_old(left)
         self._version: tuple[int, int, int] | None = None
 
     async def version(self) -> tuple[int, int, int]:

@@ -4,17 +4,17 @@ It takes only the base branch's history. The operator's repository is read throu
 """
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from core.private_files import make_folder, write_private
 from runner.git import locks
 from runner.git.door import GitDoor, GitFailed, Leave, Site
 from runner.git.objects import copy_objects, has_large_packs
+from runner.git.removal import remove_folder
 from runner.git.source import Source, find_source, format_lines, shadow, unusable
 from runner.git.tree import check_branch, check_sha, is_ancestor, resolve
 
@@ -52,6 +52,17 @@ class Mirror:
         async with locks.held(self.folder) as handle:
             yield Leave(descriptors=(handle,))
 
+    @asynccontextmanager
+    async def laying(self, name: str) -> AsyncIterator[Leave]:
+        """Be the only one to lay or remove the files called ``name``; what git inherits then.
+
+        A git that outlived its owner is waited for: it may still be writing files.
+        """
+        folder = self.folder / "cockpit-locks"
+        await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
+        async with locks.taken(folder / name) as handle:
+            yield Leave(descriptors=(handle,))
+
     async def create_or_update(self, source: Path, base_branch: str) -> str:
         """Bring the base branch's committed tip into the mirror, which is made if need be.
 
@@ -78,7 +89,7 @@ class Mirror:
                     base_branch=base_branch,
                 )
             await self._make(found)
-            ref = f"refs/cockpit/base/{base_branch}"
+            ref = f"refs/cockpit/base/{place_of(base_branch)}"
             if await self._lacks(ref, tip, found):
                 await self._bring(found, site, f"+refs/heads/{base_branch}:{ref}", leave)
             return check_sha(await resolve(self.door, self.site, ref) or "", "base_branch")
@@ -170,7 +181,9 @@ class Mirror:
             await asyncio.to_thread(write_private, self.folder / "shallow", content)
 
     async def _init(self, source: Source) -> None:
-        new = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=self.folder.parent))
+        new = self.folder.with_name(f".new-{self.folder.name}")
+        await asyncio.to_thread(remove_folder, new)
+        await asyncio.to_thread(make_folder, new)
         try:
             args = ["init", "--quiet", "--bare", "--template=", f"--initial-branch={_NOBODY}"]
             args += [f"--object-format={source.object_format}", str(new)]
@@ -182,7 +195,13 @@ class Mirror:
                 await asyncio.to_thread(copy_objects, source.common, new, loose=False)
             await asyncio.to_thread(new.rename, self.folder)
         finally:
-            await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, new)
+
+
+def place_of(*names: str) -> str:
+    """A ref's last part that stands for any names, however they lie in each other."""
+    joined = "\0".join(names).encode("utf-8", "surrogateescape")
+    return sha256(joined).hexdigest()[:16]
 
 
 def _config(source: Source) -> str:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ from pydantic import SecretStr
 from core.errors import Invalid, Unavailable
 from runner.git.addresses import Address, parse_address
 from runner.git.door import GitFailed, GitOutput, Leave
-from runner.git.mirror import Mirror
+from runner.git.mirror import Mirror, place_of
 from runner.git.tree import check_branch, check_sha
 
 Outcome = Literal[
@@ -145,8 +144,7 @@ class Remote:
             Unavailable: ``HOLD-GITHUB-AUTH`` or ``REMOTE_UNAVAILABLE`` (also: no such branch).
         """
         await check_branch(self._mirror.door, branch)
-        place = sha256(self._address.url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        ref = f"refs/cockpit/remote/{place}/{branch}"
+        ref = f"refs/cockpit/remote/{place_of(self._address.url, branch)}"
         async with self._way() as (url, leave), self._mirror.locked() as lock:
             both = Leave(
                 leave.protocols,

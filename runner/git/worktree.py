@@ -12,7 +12,7 @@ from pathlib import Path
 from core.errors import Invalid
 from core.private_files import make_folder
 from runner.git.door import GitFailed, Leave, Site
-from runner.git.mirror import Mirror
+from runner.git.mirror import Mirror, place_of
 from runner.git.removal import remove_folder
 from runner.git.tree import check_sha
 
@@ -84,12 +84,14 @@ async def add_worktree(
     if keep and worktree.is_whole_at(commit):
         return worktree
     await asyncio.to_thread(make_folder, folder.parent)
-    await remove_worktree(worktree)
-    async with mirror.locked() as leave:
-        await _register(worktree, commit, leave)
-    args = ["read-tree", "--reset", "-u", commit]
-    await mirror.door.run(args, worktree.site, seconds=_CHECKOUT_SECONDS)
-    (worktree.admin / _READY).write_text(commit, "ascii")
+    async with mirror.laying(folder.name) as laying:
+        await _remove(worktree)
+        async with mirror.locked() as leave:
+            await _register(worktree, commit, leave)
+        args = ["read-tree", "--reset", "-u", commit]
+        site = worktree.site
+        await mirror.door.run(args, site, seconds=_CHECKOUT_SECONDS, leave=laying)
+        (worktree.admin / _READY).write_text(commit, "ascii")
     return worktree
 
 
@@ -116,6 +118,11 @@ async def remove_worktree(worktree: Worktree) -> None:
     Raises:
         OSError: a file of another user is in the way.
     """
+    async with worktree.mirror.laying(worktree.folder.name):
+        await _remove(worktree)
+
+
+async def _remove(worktree: Worktree) -> None:
     trash = worktree.folder.with_name(f".trash-{worktree.folder.name}")
     await asyncio.to_thread(remove_folder, trash)
     async with worktree.mirror.locked():
@@ -136,15 +143,20 @@ async def checkout_clean(mirror: Mirror, commit: str, folder: Path) -> None:
     """
     check_sha(commit)
     await asyncio.to_thread(make_folder, folder.parent)
-    new = folder.with_name(f".laying-{folder.name}")
-    await asyncio.to_thread(remove_folder, new)
-    new.mkdir(mode=0o700)
-    try:
-        with tempfile.TemporaryDirectory(dir=mirror.door.scratch) as scratch:
-            site = Site(mirror.folder, new, Path(scratch) / "index")
-            args = ["read-tree", "--reset", "-u", commit]
-            await mirror.door.run(args, site, seconds=_CHECKOUT_SECONDS)
-        await asyncio.to_thread(remove_folder, folder)
-        new.rename(folder)
-    finally:
+    async with mirror.laying(f"checkout-{place_of(str(folder))}") as leave:
+        new = folder.with_name(f".laying-{folder.name}")
         await asyncio.to_thread(remove_folder, new)
+        new.mkdir(mode=0o700)
+        try:
+            await _fill(mirror, commit, new, leave)
+            await asyncio.to_thread(remove_folder, folder)
+            new.rename(folder)
+        finally:
+            await asyncio.to_thread(remove_folder, new)
+
+
+async def _fill(mirror: Mirror, commit: str, folder: Path, leave: Leave) -> None:
+    with tempfile.TemporaryDirectory(dir=mirror.door.scratch) as scratch:
+        site = Site(mirror.folder, folder, Path(scratch) / "index")
+        args = ["read-tree", "--reset", "-u", commit]
+        await mirror.door.run(args, site, seconds=_CHECKOUT_SECONDS, leave=leave)

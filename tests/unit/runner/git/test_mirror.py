@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from core.errors import Refused
 from runner.git import locks
 from runner.git.door import GitDoor
-from runner.git.mirror import Mirror
+from runner.git.mirror import Mirror, place_of
 from runner.git.tree import list_tree
 from runner.git.worktree import add_worktree
 from tests import zoo
@@ -141,7 +142,7 @@ async def test_what_a_killed_git_left_is_cleared(mirror: Mirror, tmp_path: Path)
     (folder / "more").write_text("more")
     tip = zoo.commit(folder)
     stale = [
-        mirror.folder / "refs" / "cockpit" / "base" / "main.lock",
+        mirror.folder / "refs" / "cockpit" / "base" / f"{place_of('main')}.lock",
         mirror.folder / "packed-refs.lock",
         mirror.folder / "shallow.lock",
         mirror.folder / "objects" / "pack" / "tmp_pack_abc",
@@ -149,10 +150,24 @@ async def test_what_a_killed_git_left_is_cleared(mirror: Mirror, tmp_path: Path)
     for file in stale:
         file.parent.mkdir(exist_ok=True, parents=True)
         file.touch()
+    os.utime(stale[-1], (0, 0))
+    fresh = mirror.folder / "objects" / "pack" / "tmp_pack_of_somebody_else"
+    fresh.touch()
     (mirror.folder.parent / "harbour.git.lock").write_text("busy")
 
     assert await mirror.create_or_update(folder, "main") == tip != base
     assert not any(file.exists() for file in stale)
+    assert fresh.exists()
+
+
+@pytest.mark.asyncio
+async def test_base_branches_may_be_named_below_each_other(mirror: Mirror, tmp_path: Path) -> None:
+    folder = zoo.plain(tmp_path / "repo")
+    zoo.git("branch", "-m", "release", cwd=folder)
+    first = await mirror.create_or_update(folder, "release")
+    zoo.git("branch", "-m", "release/two", cwd=folder)
+
+    assert await mirror.create_or_update(folder, "release/two") == first
 
 
 @pytest.mark.asyncio
