@@ -38,6 +38,7 @@ class Wanted:
         answers: clarification field → answer.
         approve: ``--yes``: approve the plan, never the ambiguity.
         rehearsal: name of the script; empty for real models.
+        base_branch: where missions begin; empty to find it when the repository is added.
     """
 
     repo: Path
@@ -51,6 +52,7 @@ class Wanted:
     rehearsal: str = ""
     goal_attempted: bool = True
     run_commands_on_host: bool = False
+    base_branch: str = ""
 
 
 class StoppedError(Exception):
@@ -87,12 +89,24 @@ class MissionRun:
         except StoppedError as stopped:
             return stopped.exit_code, await self._with_facts(stopped.outcome, stopped.exit_code)
 
+    async def wait(self, mission: str) -> tuple[int, Json]:
+        """Wait until a mission that is under way has been decided, is held or has ended."""
+        state = await self.client.call("mission.show", {"mission": mission})
+        self._mission, self._session = mission, str(state["session"])
+        try:
+            await self._work()
+            return await self._result()
+        except StoppedError as stopped:
+            return stopped.exit_code, await self._with_facts(stopped.outcome, stopped.exit_code)
+
     async def _repo(self) -> str:
         path = self.wanted.repo.expanduser().absolute()
         for known in (await self.client.call("repo.list", {}))["repos"]:
             if Path(known["path"]) == path:
                 return str(known["name"])
-        added = await self._call("repo.add", {"path": str(path)})
+        added = await self._call(
+            "repo.add", {"path": str(path), "base_branch": self.wanted.base_branch}
+        )
         self.report({"kind": "repo.added", "payload": added})
         return str(added["name"])
 
@@ -147,12 +161,12 @@ class MissionRun:
 
     async def _clarify(self) -> None:
         for name, text in self.wanted.answers.items():
-            state = await self._call("session.show", {"session": self._session})
-            if any(q["id"] == name for q in state["questions"]):
-                await self._call(
-                    "clarification.answer",
-                    {"session": self._session, "question": name, "text": text},
-                )
+            answer = {"session": self._session, "question": name, "text": text}
+            try:
+                await self._call("clarification.answer", answer)
+            except StoppedError as stopped:
+                if stopped.outcome["code"] != "QUESTION_NOT_FOUND":
+                    raise  # a question that is not asked needs no answer
         await self._criteria()
         clarity = await self._call("session.clarity", {"session": self._session})
         if clarity["assessment"]["triggered"]:
@@ -258,7 +272,7 @@ def _exit_code(state: Json) -> int:
     if state["decision"] == "WAITING" and not state["lifted_by"]:
         return WAITING
     gate = state["gate"]["code"]
-    if state["state"] == "done" or gate in _CLOSED_BY_CHOICE:
+    if state["state"] == "done" or gate in _CLOSED_BY_CHOICE or gate is None:
         return DONE
     return REFUSED
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,6 +33,9 @@ def run(
         list[str] | None,
         typer.Option("--answer", metavar="FIELD=TEXT", help="Answers a question; repeatable."),
     ] = None,
+    base_branch: Annotated[
+        str, typer.Option("--base-branch", help="Needed for a checkout that is on no branch.")
+    ] = "",
     title: Annotated[str, typer.Option("--title", help="Default: the goal's first line.")] = "",
     yes: Annotated[
         bool, typer.Option("--yes", help="Approve the plan; answers and confirms nothing.")
@@ -68,6 +71,7 @@ def run(
         criteria=tuple(criterion or ()),
         answers=_answers(answer or []),
         title=title,
+        base_branch=base_branch,
         approve=yes,
         confirm_criteria=confirm_criteria,
         drop_proposed=drop_proposed,
@@ -81,6 +85,24 @@ def run(
         attempted = scripts.load(chosen).goal_attempted
         wanted = replace(wanted, rehearsal=chosen, goal_attempted=attempted)
     _perform(surface, wanted)
+
+
+@app.command("wait")
+def wait(
+    context: typer.Context,
+    mission: Annotated[str, typer.Argument(help="Mission id, such as m-4T9K2QX0ZB.")],
+) -> None:
+    """Wait until a mission is decided, held or ended; the exit codes are those of 'run'."""
+    from cockpit.cli.progress import Progress
+    from cockpit.mission_run import MissionRun, Wanted
+
+    surface = surface_of(context)
+    progress = Progress(silent=surface.json or surface.plain)
+    wanted = Wanted(repo=Path(), goal="")
+    _tell(
+        surface,
+        surface.with_client(lambda client: MissionRun(client, wanted, progress).wait(mission)),
+    )
 
 
 def _answers(given: list[str]) -> dict[str, str]:
@@ -106,18 +128,24 @@ def _confirmed(surface: Surface) -> bool:
 
 
 def _perform(surface: Surface, wanted: object) -> None:
-    from cockpit.cli.progress import Progress, summary
+    from cockpit.cli.progress import Progress
     from cockpit.mission_run import MissionRun, Wanted
 
     assert isinstance(wanted, Wanted)
     progress = Progress(silent=surface.json or surface.plain)
     try:
-        code, result = surface.with_client(
-            lambda client: MissionRun(client, wanted, progress).run()
-        )
+        ended = surface.with_client(lambda client: MissionRun(client, wanted, progress).run())
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo("Interrupted. What was recorded stays: cockpit mission list", err=True)
         raise typer.Exit(1) from None
+    _tell(surface, ended)
+
+
+def _tell(surface: Surface, ended: tuple[int, dict[str, Any]]) -> None:
+    """Show how it ended, and end the command accordingly."""
+    from cockpit.cli.progress import summary
+
+    code, result = ended
     if surface.json:
         surface.show(result)
     else:

@@ -33,28 +33,28 @@ def show(view: Mapping[str, Any], out: TextIO | None = None) -> None:
 
 
 def _show_object(console: Any, view: Mapping[str, Any], indent: str) -> None:
-    scalars = {k: v for k, v in view.items() if _is_short(v)}
-    width = max((len(key) for key in scalars), default=0)
-    for key, value in view.items():
-        if key in scalars:
-            _line(console, f"{indent}{key.ljust(width)}  {_text(value)}".rstrip())
-    for key, value in view.items():
-        if key not in scalars:
-            _show_large(console, key, value, indent)
+    named = [(one_line(str(key)), value) for key, value in view.items()]
+    width = max((len(name) for name, value in named if _is_short(value)), default=0)
+    for name, value in named:
+        if _is_short(value):
+            _line(console, f"{indent}{name.ljust(width)}  {_text(value)}".rstrip())
+    for name, value in named:
+        if not _is_short(value):
+            _show_large(console, name, value, indent)
 
 
-def _show_large(console: Any, key: str, value: Any, indent: str) -> None:
+def _show_large(console: Any, name: str, value: Any, indent: str) -> None:
     if isinstance(value, str):
-        _line(console, f"{indent}{visible(key)}:")
+        _line(console, f"{indent}{name}:")
         for line in visible(value).rstrip("\n").split("\n"):
             _line(console, f"{indent}{_INDENT}{line}")
     elif isinstance(value, Mapping):
-        _line(console, f"{indent}{visible(key)}:")
-        _show_object(console, {str(k): v for k, v in value.items()}, indent + _INDENT)
+        _line(console, f"{indent}{name}:")
+        _show_object(console, value, indent + _INDENT)
     elif value and all(isinstance(row, Mapping) for row in value):
-        _show_rows(console, key, value)
+        _show_rows(console, name, value)
     else:
-        _line(console, f"{indent}{visible(key)}:")
+        _line(console, f"{indent}{name}:")
         for each in value:
             _line(console, f"{indent}{_INDENT}- {_text(each)}")
 
@@ -69,13 +69,11 @@ def _show_rows(console: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> N
     from rich.text import Text
 
     columns = columns_of(rows)
-    table = Table(
-        title=Text(visible(title)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         numbers = all(isinstance(row.get(column), (int, float)) for row in rows)
         table.add_column(
-            Text(visible(column)), justify="right" if numbers else "left", overflow="fold"
+            Text(one_line(str(column))), justify="right" if numbers else "left", overflow="fold"
         )
     for row in rows:
         table.add_row(*(Text(one_line(_text(row.get(column)))) for column in columns))

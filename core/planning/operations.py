@@ -199,6 +199,9 @@ async def say(desk: Desk, params: Say) -> SessionView:
 async def answer_question(desk: Desk, params: AnswerQuestion) -> SessionView:
     """Answer a clarification; an answer can be edited until approval."""
     state = desk.session(params.session)
+    if params.question not in state.questions:
+        await rescore(desk, state.id)  # the gate may be about to ask it
+        state = desk.session(params.session)
     card = _card(state, params.question)
     answer = validate_answer(
         card,
