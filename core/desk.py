@@ -124,6 +124,35 @@ class Desk:
                     raise
         raise Refused("STREAM_CONFLICT", f"Stream {stream} did not come to rest.")
 
+    async def decide_all(
+        self,
+        streams: Sequence[str],
+        decider: Callable[..., Mapping[str, Sequence[Event]]],
+        *,
+        actor: str = OPERATOR,
+    ) -> list[Envelope]:
+        """:meth:`decide` over several streams: one append, made from all their states.
+
+        Args:
+            streams: whose states the decider is given, in this order.
+            decider: states → events by stream; streams without events are left out.
+        """
+        for attempt in range(_ATTEMPTS):
+            known = {stream: self.journal.state(stream) for stream in streams}
+            found = decider(*(state for _, state in known.values()))
+            appends = {stream: events for stream, events in found.items() if events}
+            if not appends:
+                return []
+            try:
+                expected = {stream: version for stream, (version, _) in known.items()}
+                return await self.write_all(
+                    appends, actor=actor, expected={s: expected[s] for s in appends}
+                )
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise Refused("STREAM_CONFLICT", "The streams did not come to rest.")
+
     async def aside(self, work: Callable[[], _T]) -> _T:
         """Do blocking work off the loop."""
         return await asyncio.to_thread(work)

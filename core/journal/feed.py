@@ -112,7 +112,9 @@ class Feed:
 
     def _further_back(self, after: int) -> Sequence[Envelope]:
         try:
-            return self._read(after, _PAGE)
+            page = self._read(after, _PAGE)
+            # What is on disk is told only when its states can be asked for as well.
+            return [envelope for envelope in page if envelope.seq <= self._head]
         except Refused:
             if self._closed:
                 return ()

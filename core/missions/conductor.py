@@ -6,9 +6,10 @@ next is ``steps.next_steps``, what a step does is in the tables of ``*_steps.py`
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -16,15 +17,16 @@ from sqlalchemy import select
 
 from core.desk import Desk
 from core.errors import CockpitError, Refused
-from core.journal.envelope import Event
+from core.journal.envelope import Envelope, Event
 from core.journal.events.mission import TaskHeld
 from core.journal.events.run import ResultIgnored, StepAbandoned, StepStarted
 from core.journal.events.session import SessionReturned
 from core.journal.events.shared import HoldRaised
 from core.journal.tables import MissionRow, SessionRow, table_of
 from core.missions.machine import STAGE_OF_STEP
-from core.missions.state import MissionState
+from core.missions.state import Hold, MissionState
 from core.missions.steps import Step, next_steps
+from core.planning.sessions import SessionState
 from core.tasks import spawn
 
 _log = structlog.get_logger(__name__)
@@ -86,11 +88,13 @@ class Conductor:
         loop = asyncio.get_running_loop()
         self._seen = self.desk.journal.head()
         self._unsubscribe = self.desk.journal.subscribe(lambda _: self._news(loop))
-        missions, sessions = await asyncio.to_thread(self._active)
+        missions, sessions, ended = await asyncio.to_thread(self._active)
         for mission in missions:
             self._advance(mission)
         for session in sessions:
             self._talk(session)
+        for mission in ended:
+            spawn(self._ended(mission), name=f"end {mission}")
         self._loop_task = spawn(self._follow(), name="conductor")
 
     async def close(self) -> None:
@@ -123,7 +127,8 @@ class Conductor:
         await asyncio.gather(*ends)
         await self.settle(mission)
 
-    def _active(self) -> tuple[list[str], list[str]]:
+    def _active(self) -> tuple[list[str], list[str], list[str]]:
+        """Missions to drive, sessions to talk to, failed missions whose session has not heard."""
         missions, sessions = table_of(MissionRow), table_of(SessionRow)
         with self.desk.journal.query() as connection:
             running = connection.execute(
@@ -136,7 +141,18 @@ class Conductor:
                     )
                 )
             )
-            return [row[0] for row in running], [row[0] for row in talking]
+            failed = connection.execute(
+                select(missions.c.id).where(
+                    missions.c.state == "failed",
+                    missions.c.session == sessions.c.id,
+                    sessions.c.state == "executing",
+                )
+            )
+            return (
+                [row[0] for row in running],
+                [row[0] for row in talking],
+                [row[0] for row in failed],
+            )
 
     async def _follow(self) -> None:
         while True:
@@ -147,18 +163,28 @@ class Conductor:
     async def _catch_up(self) -> None:
         while True:
             news = await asyncio.to_thread(self.desk.journal.read, after=self._seen, limit=500)
-            if not news:
+            told = list(takewhile(self._is_told, news))
+            if not told:
                 return
-            self._seen = news[-1].seq
-            for stream in dict.fromkeys(envelope.stream for envelope in news):
+            self._seen = told[-1].seq
+            for stream in dict.fromkeys(envelope.stream for envelope in told):
                 kind, _, name = stream.partition(":")
                 if kind == "mission":
                     self._advance(name)
                 elif kind == "session":
                     self._talk(name)
 
+    def _is_told(self, envelope: Envelope) -> bool:
+        """Whether the state at hand holds this event: it is on disk a moment before it does.
+
+        What is not told yet is read again at the wake-up that follows.
+        """
+        return self.desk.journal.state(envelope.stream)[0] >= envelope.version
+
     def _talk(self, session: str) -> None:
-        if self.desk.session(session).asks and session not in self._talking:
+        state = self.desk.session(session)
+        self._set_timers(session, state.holds.values())
+        if state.asks and session not in self._talking:
             task = spawn(self.converse(self.desk, session), name=f"planner {session}")
             self._talking[session] = task
             task.add_done_callback(lambda _: self._talked(session))
@@ -171,7 +197,7 @@ class Conductor:
     def _advance(self, mission: str) -> None:
         state = self.desk.mission(mission)
         self._freeze(mission, state)
-        self._set_timers(mission, state)
+        self._set_timers(mission, state.holds.values())
         if state.state not in ("running", "paused"):
             if mission in self._driven:
                 self._driven.discard(mission)
@@ -195,10 +221,14 @@ class Conductor:
         """Nothing of an ended mission runs on; a failed one gives its session back (§3)."""
         await self.stop(mission)
         state = self.desk.mission(mission)
-        session = self.desk.session(state.session)
-        if state.state == "failed" and session.state == "executing":
-            back = SessionReturned(to="approved", reason="the mission failed")
-            await self.desk.write(f"session:{session.id}", [back], actor=ACTOR)
+
+        def follow(session: SessionState) -> list[Event]:
+            failed = self.desk.mission(mission).state == "failed"
+            if not (failed and session.state == "executing" and session.mission == mission):
+                return []
+            return [SessionReturned(to="approved", reason="the mission failed")]
+
+        await self.desk.decide(f"session:{state.session}", follow, actor=ACTOR)
 
     def _left_open(self, state: MissionState) -> tuple[Step, ...]:
         """Steps of a paused mission that a crash left open and that can only be told lost."""
@@ -249,8 +279,8 @@ class Conductor:
 
                 spawn(one(), name=f"{word} {subject}")
 
-    def _set_timers(self, mission: str, state: MissionState) -> None:
-        for hold in state.holds.values():
+    def _set_timers(self, mission: str, holds: Iterable[Hold]) -> None:
+        for hold in holds:
             if hold.resumes_at is None or hold.id in self._timers:
                 continue
             wait = (hold.resumes_at - self.desk.context.now()).total_seconds()
@@ -276,15 +306,26 @@ class Conductor:
         interrupted = (step.name, step.subject) in state.open_steps
         if known and not interrupted:
             self.at_point("intent", step)
-            await self._record(
-                mission, [StepStarted(step=step.name, subject=step.subject, task=step.task)], ACTOR
-            )
+            if not await self._intend(mission, step):
+                return
             state = self.desk.mission(mission)
         self._ours.add((mission, step.name, step.subject))
         try:
             await self._act(mission, state, step, _way(action, interrupted=interrupted))
         finally:
             self._ours.discard((mission, step.name, step.subject))
+
+    async def _intend(self, mission: str, step: Step) -> bool:
+        """Record the intent; False when the mission was stopped or paused in between."""
+        intent = StepStarted(step=step.name, subject=step.subject, task=step.task)
+        try:
+            await self._record(mission, [intent], ACTOR)
+        except Refused as refusal:
+            if self.desk.mission(mission).state == "running":
+                raise
+            _log.info("step_not_begun", mission=mission, step=step.name, code=refusal.code)
+            return False
+        return True
 
     async def _act(self, mission: str, state: MissionState, step: Step, act: Act) -> None:
         action = self.actions[step.name]
@@ -300,7 +341,7 @@ class Conductor:
             )
         self.at_point("outcome", step)
         if outcome:
-            await self._record_outcome(mission, step, outcome, action.actor)
+            await self._record_outcome(mission, step, outcome, action)
         self.at_point("end", step)
 
     def _held(
@@ -313,17 +354,26 @@ class Conductor:
         await self.desk.write(f"mission:{mission}", events, actor=actor)
 
     async def _record_outcome(
-        self, mission: str, step: Step, outcome: Sequence[Event], actor: str
+        self, mission: str, step: Step, outcome: Sequence[Event], action: Action
     ) -> None:
         try:
-            await self._record(mission, outcome, actor)
+            await self._record(mission, outcome, action.actor)
         except Refused as refusal:
-            if self.desk.mission(mission).state in ("running", "paused"):
-                raise
             _log.info("late_result", mission=mission, step=step.name, code=refusal.code)
             kept = [event for event in outcome if event.kind == "usage.recorded"]
             late = ResultIgnored(step=step.name, subject=step.subject)
-            await self._record(mission, [*kept, late], actor)
+            rest = self._refused(self.desk.mission(mission), step, refusal, action)
+            await self._record(mission, [*kept, late, *rest], action.actor)
+
+    def _refused(
+        self, state: MissionState, step: Step, refusal: Refused, action: Action
+    ) -> Sequence[Event]:
+        """A mission that goes on drops a stale result; any other refusal holds it."""
+        if state.state not in ("running", "paused"):
+            return []
+        if refusal.code == "EVIDENCE_STALE":
+            return [StepAbandoned(step=step.name, subject=step.subject, reason=refusal.code)]
+        return self._held(replace(step, task=""), "", {"error": refusal.sentence}, action)
 
 
 def _way(action: Action, *, interrupted: bool) -> Act:

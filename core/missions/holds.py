@@ -18,6 +18,7 @@ from core.journal.events.mission import MissionFailed, TaskFailed, TaskRetried
 from core.journal.events.session import PlannerAsked
 from core.journal.events.shared import HoldResolved
 from core.journal.tables import HoldRow, table_of
+from core.missions.rework import rework_events
 from core.missions.state import Hold, MissionState
 from core.operations import Params, View, operation
 from core.planning.sessions import SessionState
@@ -274,6 +275,8 @@ def _ask_again(desk: Desk, state: SessionState, found: HoldView) -> list[Event]:
 
 def _task_events(state: MissionState, hold: Hold, action: str, text: str) -> Sequence[Event]:
     """What the recovery of a task's hold does to the task."""
+    if hold.code == "HOLD-VALIDATOR-DISAGREE":
+        return rework_events(state, (text.strip(),), task="", answered=hold.id)
     task = state.tasks.get(hold.subject)
     if task is None or task.state != "held":
         return []

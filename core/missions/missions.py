@@ -16,6 +16,7 @@ from core.missions.machine import (
     MISSION_MOVES,
     NEW,
     RUN_MOVES,
+    STAGE_OF_STEP,
     TASK_MOVES,
     move,
 )
@@ -25,6 +26,8 @@ _MISSION_KINDS = frozenset(kind for _, kind in MISSION_MOVES)
 _TASK_KINDS = frozenset(kind for _, kind in TASK_MOVES)
 _RUN_KINDS = frozenset(kind for _, kind in RUN_MOVES)
 _ACTIVE = frozenset({"running", "paused"})
+_ENDED = frozenset({"done", "cancelled", "failed"})
+_KINDS = frozenset(APPLY) | {"run.stalled", "result.ignored", "usage.recorded"}
 
 
 class MissionAggregate:
@@ -40,20 +43,19 @@ class MissionAggregate:
         Raises:
             Refused: ``ILLEGAL_MOVE``, ``APPROVAL_DECIDED`` or ``UNKNOWN_SUBJECT``.
         """
+        if event.kind not in _KINDS:
+            raise Refused("ILLEGAL_MOVE", f"{event.kind} is no event of a mission.")
         if event.kind in _MISSION_KINDS:
             move(MISSION_MOVES, state.state, event.kind, what="The mission")
+        elif state.state == NEW:
+            raise Refused("UNKNOWN_SUBJECT", f"There is no mission {state.id!r}.")
         elif event.kind in _TASK_KINDS:
             _check_task(state, event)
         elif event.kind in _RUN_KINDS:
             _check_run(state, event)
         elif event.kind in _CHECKS:
             _CHECKS[event.kind](state, event)
-        if state.state not in _ACTIVE and event.kind in _NEEDS_ACTIVE:
-            raise Refused(
-                "ILLEGAL_MOVE",
-                f"The mission is {state.state}; {event.kind} is not possible now.",
-                data={"state": state.state, "kind": event.kind},
-            )
+        _check_time(state, event)
 
     def evolve(self, state: MissionState, envelope: Envelope) -> MissionState:
         """The state after one recorded event."""
@@ -61,11 +63,26 @@ class MissionAggregate:
         return state if apply is None else apply(state, envelope.event, envelope)
 
 
+def _check_time(state: MissionState, event: Event) -> None:
+    """Work is recorded while the mission is active, and nothing waits once it has ended."""
+    late = state.state not in _ACTIVE and event.kind in _NEEDS_ACTIVE
+    over = state.state in _ENDED and event.kind in ("hold.raised", "approval.requested")
+    frozen = state.state == "paused" and event.kind == "step.started"
+    if late or over or frozen:
+        raise Refused(
+            "ILLEGAL_MOVE",
+            f"The mission is {state.state}; {event.kind} is not possible now.",
+            data={"state": state.state, "kind": event.kind},
+        )
+
+
 def _check_task(state: MissionState, event: Any) -> None:
     task_id = event.planned.task if event.kind == "task.added" else event.task
     task = state.tasks.get(task_id)
     now = NEW if task is None else task.state
     move(TASK_MOVES, now, event.kind, what=f"Task {task_id}")
+    if event.kind == "task.started" and event.run in state.runs:
+        raise Refused("ILLEGAL_MOVE", f"Run {event.run} was given out before.")
 
 
 def _check_run(state: MissionState, event: Any) -> None:
@@ -78,6 +95,8 @@ def _check_run(state: MissionState, event: Any) -> None:
 
 
 def _check_step(state: MissionState, event: run.StepStarted) -> None:
+    if event.step not in STAGE_OF_STEP:
+        raise Refused("UNKNOWN_SUBJECT", f"There is no step {event.step!r}.")
     if (event.step, event.subject) in state.open_steps:
         raise Refused("ILLEGAL_MOVE", f"Step {event.step} of {event.subject!r} is under way.")
 

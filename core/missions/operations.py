@@ -1,6 +1,6 @@
 """Operations on missions: start, pause, stop, rework, close, and looking at them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,8 @@ from core.missions.state import MissionState
 from core.missions.views import MissionView, view_of
 from core.missions.workshop import RepoRef
 from core.operations import Params, View, operation
+from core.planning.operations import require_clear_session
+from core.planning.sessions import SessionState
 from core.repos.policy import require_host_allowed, settings_of
 
 MissionRef = Annotated[str, Field(description="Mission id, such as m-4T9K2QX0ZB")]
@@ -106,6 +108,7 @@ async def start_mission(desk: Desk, params: StartMission) -> MissionView:
             recovery="Approve the plan first." if state.state == "pending_approval" else "",
             data={"state": state.state},
         )
+    await require_clear_session(desk, desk.session(state.session))
     try:
         started = await _started(desk, state, params)
     except CockpitError as error:
@@ -197,16 +200,29 @@ async def stop_mission(desk: Desk, params: StopMission) -> MissionView:
         return events
 
     state = desk.mission(params.mission)
-    await desk.decide(f"mission:{state.id}", stop)
-    session = desk.session(state.session)
-    if session.state == "executing":
-        closed = SessionClosed(reason=params.reason)
-        await desk.write(f"session:{session.id}", [closed], actor=OPERATOR)
-    elif session.state == "approved":
-        back = SessionReturned(to="planned", reason=params.reason)
-        await desk.write(f"session:{session.id}", [back], actor=OPERATOR)
+    await _decide_with_session(desk, state, stop, params.reason)
     await _end_processes(desk, desk.mission(state.id))
     return view_of(desk.mission(state.id))
+
+
+async def _decide_with_session(
+    desk: Desk,
+    state: MissionState,
+    decider: Callable[[MissionState], list[Event]],
+    reason: str,
+) -> None:
+    """End a mission and let its session follow, in one append."""
+    ours, talk = f"mission:{state.id}", f"session:{state.session}"
+
+    def decide(mission: MissionState, session: SessionState) -> dict[str, list[Event]]:
+        follows: list[Event] = []
+        if session.mission == mission.id and session.state == "executing":
+            follows = [SessionClosed(reason=reason)]
+        elif session.mission == mission.id and session.state == "approved":
+            follows = [SessionReturned(to="planned", reason=reason)]
+        return {ours: decider(mission), talk: follows}
+
+    await desk.decide_all([ours, talk], decide)
 
 
 async def _end_processes(desk: Desk, state: MissionState) -> None:
@@ -232,11 +248,14 @@ def _loose_ends(state: MissionState, reason: str) -> list[Event]:
 async def retry_mission(desk: Desk, params: MissionParams) -> MissionView:
     """Reopen a failed mission: its plan is approved still, and it can be started again."""
     state = desk.mission(params.mission)
-    session = desk.session(state.session)
-    appends: dict[str, Sequence[Event]] = {f"mission:{state.id}": [MissionReopened()]}
-    if session.state == "executing":
-        appends[f"session:{session.id}"] = [SessionReturned(to="approved", reason="retried")]
-    await desk.write_all(appends, actor=OPERATOR)
+    ours, talk = f"mission:{state.id}", f"session:{state.session}"
+
+    def reopen(_: MissionState, session: SessionState) -> dict[str, list[Event]]:
+        executing = session.state == "executing"
+        back: list[Event] = [SessionReturned(to="approved", reason="retried")]
+        return {ours: [MissionReopened()], talk: back if executing else []}
+
+    await desk.decide_all([ours, talk], reopen)
     return view_of(desk.mission(state.id))
 
 
@@ -308,11 +327,7 @@ async def close_mission(desk: Desk, params: MissionParams) -> MissionView:
         return [*_loose_ends(state, "the mission was closed"), MissionDone(outcome="closed")]
 
     state = desk.mission(params.mission)
-    await desk.decide(f"mission:{state.id}", close)
-    session = desk.session(state.session)
-    if session.state == "executing":
-        closed = SessionClosed(reason="closed by the operator")
-        await desk.write(f"session:{session.id}", [closed], actor=OPERATOR)
+    await _decide_with_session(desk, state, close, "closed by the operator")
     return view_of(desk.mission(state.id))
 
 

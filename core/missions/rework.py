@@ -9,8 +9,13 @@ from core.missions.state import MissionState
 MAX_REWORK = 2
 
 
-def rework_events(state: MissionState, findings: tuple[str, ...], *, task: str) -> list[Event]:
+def rework_events(
+    state: MissionState, findings: tuple[str, ...], *, task: str, answered: str = ""
+) -> list[Event]:
     """A new task ``R<n>`` on the mission's tip, for findings about merged work.
+
+    Args:
+        answered: a hold that the caller resolves itself.
 
     Raises:
         Refused: ``REWORK_NOT_POSSIBLE`` or ``HOLD-REVIEW-LOOP`` after two rework tasks.
@@ -44,6 +49,6 @@ def rework_events(state: MissionState, findings: tuple[str, ...], *, task: str) 
     solved: list[Event] = [
         HoldResolved(hold=h.id, action="rework")
         for h in state.holds.values()
-        if h.code == "HOLD-VALIDATOR-DISAGREE"
+        if h.code == "HOLD-VALIDATOR-DISAGREE" and h.id != answered
     ]
     return [*stale, *solved, TaskAdded(planned=planned, findings=findings)]

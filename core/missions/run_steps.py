@@ -4,7 +4,7 @@ Each is repeatable after a crash. Rules are elsewhere; this only calls ports and
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,14 @@ from core.context import MissionId, RunId, TaskId
 from core.desk import Desk
 from core.errors import Refused, Unavailable
 from core.journal.envelope import Event
-from core.journal.events.mission import TaskDone, TaskFailed, TaskHeld, TaskRetried, TaskStarted
+from core.journal.events.mission import (
+    MissionFailed,
+    TaskDone,
+    TaskFailed,
+    TaskHeld,
+    TaskRetried,
+    TaskStarted,
+)
 from core.journal.events.run import (
     RunCoded,
     RunCommitted,
@@ -32,7 +39,7 @@ from core.missions.conductor import hold_events
 from core.missions.state import MissionState, Run, Task
 from core.missions.steps import Step
 from core.missions.workshop import RepoRef
-from core.planning.planner import AgentResult
+from core.planning.planner import AgentResult, resumes_at
 from core.planning.prompts import CoderBrief, TaskBrief, coder_prompt, coder_role
 from core.private_files import make_folder, write_private
 from core.repos.settings import commands_of, from_snapshot
@@ -88,8 +95,8 @@ async def prepare(desk: Desk, state: MissionState, step: Step) -> Sequence[Event
     run, task = _run_and_task(state, step)
     repo = repo_of(desk, state)
     earlier = _earlier(state, run)
-    base = earlier.base if earlier else state.head
     keep = earlier is not None and not task.discard
+    base = earlier.base if earlier is not None and keep else state.head
     name = worktree_name(state, task.id)
     worktree = await desk.ports.workshop.checkout(repo, name, base, keep=keep)
     setup: tuple[Mapping[str, Any], ...] = ()
@@ -409,14 +416,16 @@ async def hold(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
     run, task = _run_and_task(state, step)
     if run.end == "lost":
         if task.lost >= MAX_LOST:
-            return [TaskFailed(task=task.id, reason="the infrastructure was lost three times")]
-        return [TaskHeld(task=task.id, hold=""), TaskRetried(task=task.id)]
+            reason = "the infrastructure was lost three times"
+            failed = MissionFailed(reason=f"{task.id}: {reason}")
+            return [TaskFailed(task=task.id, reason=reason), failed]
+        return _again(task)
     if run.rework:
         return _reworked(desk, state, step, run)
     code_, facts = _why_held(run)
     more: dict[str, Any] = {}
     if code_ == "HOLD-RATE-LIMIT":
-        more["resumes_at"] = run.resets_at or desk.context.now()
+        more["resumes_at"] = resumes_at(run.resets_at, desk.context.now())
     return hold_events(desk, step, code_, {**facts, "run": run.id}, **more)
 
 
@@ -425,8 +434,13 @@ def _reworked(desk: Desk, state: MissionState, step: Step, run: Run) -> Sequence
     cycles = sum(1 for each in state.runs.values() if each.task == run.task and each.rework)
     if cycles > desk.policy.rework.review_cycles:
         return hold_events(desk, step, "HOLD-REVIEW-LOOP", {"findings": list(run.rework)})
-    found = tuple(f"The reviewer says: {finding}" for finding in run.rework)
-    return [TaskHeld(task=run.task, hold=""), TaskRetried(task=run.task, findings=found)]
+    return _again(state.tasks[run.task], (f"The reviewer says: {each}" for each in run.rework))
+
+
+def _again(task: Task, more: Iterable[str] = ()) -> Sequence[Event]:
+    """Another run without a question; what was found before is told again."""
+    findings = (*task.findings, *more)
+    return [TaskHeld(task=task.id, hold=""), TaskRetried(task=task.id, findings=findings)]
 
 
 def _why_held(run: Run) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ Pure: no asyncio, SQL or I/O.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.judgement.merge_policy import LIFTABLE
 from core.missions.machine import NEXT_RUN_STEP
 from core.missions.state import MissionState, Run, Task
 
@@ -43,7 +44,8 @@ def _task_steps(state: MissionState, task: Task, *, reviewer: bool) -> Iterator[
     if task.state == "pending" and _is_ready(state, task):
         if task.planned.checkpoint and task.attempts == 0:
             approval = state.approval_for("checkpoint", task.id)
-            if approval is None:
+            if approval is None or approval.state not in ("pending", "approved"):
+                # A refusal ended the mission; reopened, it asks again.
                 yield Step("checkpoint", task.id, task.id)
             if approval is None or approval.state != "approved":
                 return
@@ -87,8 +89,10 @@ def _mission_steps(state: MissionState, families: tuple[str, ...]) -> Iterator[S
 
 
 def _approval_came(state: MissionState) -> bool:
-    """An evidence approval for this digest was given after the decision was made."""
+    """An evidence approval that can lift the decision was given after it was made."""
     if state.decision != "WAITING" or state.lifted_by or state.package is None:
+        return False
+    if not LIFTABLE.issuperset(state.causes):
         return False
     approval = state.approval_for("evidence", "", state.package.digest)
     return approval is not None and approval.state == "approved"

@@ -14,6 +14,7 @@ import orjson
 from core.desk import Desk
 from core.errors import CockpitError, Refused
 from core.journal.envelope import Event
+from core.journal.events.mission import MissionReturned
 from core.journal.events.session import (
     ClarificationAsked,
     CriterionAdded,
@@ -37,7 +38,7 @@ from core.planning.plan import (
     parse_converse,
     parse_plan,
 )
-from core.planning.planner import AgentResult, PlannerCall
+from core.planning.planner import AgentResult, PlannerCall, resumes_at
 from core.planning.prompts import (
     MAX_INSTRUCTIONS,
     PlannerBrief,
@@ -193,7 +194,18 @@ async def _record(desk: Desk, turn: Turn, result: AgentResult) -> None:
     if isinstance(said, Converse):
         await _conversed(desk, turn, said, result, usage)
     else:
-        await draft(desk, turn.session.id, turn.ask, said, result=result, usage=usage)
+        await _drafted(desk, turn, said, result, usage)
+
+
+async def _drafted(
+    desk: Desk, turn: Turn, plan: Plan, result: AgentResult, usage: Sequence[Event]
+) -> None:
+    try:
+        await draft(desk, turn.session.id, turn.ask, plan, result=result, usage=usage)
+    except Refused:  # the session has moved on; what the call has used is kept
+        if usage:
+            await desk.write(f"session:{turn.session.id}", usage, actor=ACTOR)
+        raise
 
 
 def _parse(ask: Ask, result: AgentResult) -> Converse | Plan:
@@ -215,7 +227,7 @@ def _ended_badly(desk: Desk, ask: Ask, result: AgentResult) -> list[Event]:
     facts = {"error": result.error, "end": result.end, "step": ask.step, "call": ask.call}
     more: dict[str, Any] = {}
     if code == "HOLD-RATE-LIMIT":
-        more["resumes_at"] = result.resets_at
+        more["resumes_at"] = resumes_at(result.resets_at, desk.context.now())
     return [ended, hold(desk, code, facts, **more)]
 
 
@@ -304,4 +316,18 @@ async def rescore(desk: Desk, session: str, *, actor: str = "system") -> None:
     assessment = await assess_session(desk, state)
     events = clarity_events(desk, state, assessment)
     if events:
-        await desk.write(f"session:{session}", events, actor=actor)
+        appends = {f"session:{session}": events, **_reopened(desk, state, events)}
+        await desk.write_all(appends, actor=actor)
+
+
+def _reopened(
+    desk: Desk, state: SessionState, events: Sequence[Event]
+) -> dict[str, Sequence[Event]]:
+    """A plan whose session has lost its clarity is a draft again (domain.md §3)."""
+    lost = any(event.kind == "session.clarifying" for event in events)
+    if not (lost and state.mission):
+        return {}
+    mission = desk.mission(state.mission)
+    if mission.state not in ("pending_approval", "approved"):
+        return {}
+    return {f"mission:{mission.id}": [MissionReturned(reason="clarity was lost")]}

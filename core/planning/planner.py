@@ -5,7 +5,7 @@ It has reading tools only and works on a checkout that is not the operator's (do
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,6 +22,9 @@ AgentEnd = Literal[
     "cli_missing",
     "lost",  # the infrastructure went away: retried, not charged to the agent
 ]
+
+
+UNKNOWN_RESET = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,14 @@ class AgentResult:
     error: str = ""
     duration_ms: int = 0
     turns: int = 0
+
+
+def resumes_at(stated: datetime | None, now: datetime) -> datetime:
+    """When to try again after a rate limit: what was stated, else in five minutes.
+
+    A time that has passed already was no help, and is not tried in a loop.
+    """
+    return stated if stated is not None and stated > now else now + UNKNOWN_RESET
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ class SessionAggregate:
         Raises:
             Refused: ``ILLEGAL_MOVE`` or ``UNKNOWN_SUBJECT``.
         """
+        if event.kind not in _KINDS:
+            raise Refused("ILLEGAL_MOVE", f"{event.kind} is no event of a session.")
         if event.kind in _MOVING:
             move(SESSION_MOVES, state.state, event.kind, what="The session")
         elif state.state == NEW:
@@ -161,6 +163,19 @@ def _check_question(state: SessionState, event: Any) -> None:
         raise Refused("UNKNOWN_SUBJECT", f"There is no question {event.question!r}.")
 
 
+def _check_new_criterion(state: SessionState, event: session.CriterionAdded) -> None:
+    _check_talking(state, event)
+    number = event.criterion.removeprefix("C")
+    if not (event.criterion.startswith("C") and number.isascii() and number.isdecimal()):
+        raise Refused("ILLEGAL_MOVE", f"{event.criterion!r} is no id of a criterion.")
+
+
+def _check_questions(state: SessionState, event: session.ClarificationAsked) -> None:
+    _check_talking(state, event)
+    if not all({"id", "field", "required"} <= question.keys() for question in event.questions):
+        raise Refused("ILLEGAL_MOVE", "A question has an id, a field and whether it is required.")
+
+
 def _check_criterion(state: SessionState, event: Any) -> None:
     _check_talking(state, event)
     if all(each.id != event.criterion for each in state.criteria):
@@ -189,11 +204,11 @@ def _check_hold_end(state: SessionState, event: shared.HoldResolved) -> None:
 
 _CHECKS: Mapping[str, Callable[[SessionState, Any], None]] = {
     "message.added": _check_talking,
-    "criterion.added": _check_talking,
+    "criterion.added": _check_new_criterion,
     "criterion.confirmed": _check_criterion,
     "criterion.edited": _check_criterion,
     "criterion.removed": _check_criterion,
-    "clarification.asked": _check_talking,
+    "clarification.asked": _check_questions,
     "clarification.answered": _check_question,
     "clarification.skipped": _check_question,
     "planner.asked": _check_ask,
@@ -341,3 +356,4 @@ _APPLY: Mapping[str, Callable[[SessionState, Any, Envelope], SessionState]] = {
     "hold.raised": _hold_raised,
     "hold.resolved": _hold_resolved,
 }
+_KINDS = _MOVING | frozenset(_APPLY) | {"usage.recorded"}
