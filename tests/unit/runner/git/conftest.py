@@ -1,6 +1,5 @@
 """A door, a mirror and a worktree of a plain repository, all in the test's own folder."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +25,3 @@ def mirror(door: GitDoor, tmp_path: Path) -> Mirror:
 @pytest.fixture
 def text() -> CommitText:
     return CommitText("T1: change", DATE, {"Cockpit-Run": "r-4T9K2QX0ZB"})
-
-
-Make = Callable[[str], Awaitable[str]]
