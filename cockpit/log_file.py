@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -70,6 +71,26 @@ def log_to(
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     return file
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Keep standard output for answers: a command's log goes to standard error, if at all."""
+    lowest = logging.DEBUG if verbose else logging.WARNING
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            redacted,
+            structlog.processors.KeyValueRenderer(
+                key_order=["timestamp", "level", "event"], repr_native_str=False
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+    if verbose:
+        logging.basicConfig(level=lowest)
 
 
 def redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -47,8 +47,10 @@ class Surface:
         Raises:
             Invalid: a name that is none.
         """
+        from cockpit.log_file import log_to_stderr
         from cockpit.profile import open_profile
 
+        log_to_stderr(verbose=self.verbose)
         with open_profile(self.profile, os.environ, self.overrides) as profile:
             yield profile
 

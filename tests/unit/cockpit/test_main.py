@@ -5,10 +5,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from cockpit.__main__ import global_first, run
 
@@ -16,10 +18,11 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("COCKPIT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("COCKPIT_SOCKET", raising=False)
-    return tmp_path / "home"
+    yield tmp_path / "home"
+    structlog.reset_defaults()
 
 
 def _json(capsys: Capture, *words: str) -> tuple[int, Any]:

@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cockpit.cli.rendering import PLAIN_LINES, PLAIN_WIDTH, columns_of, plain, show
@@ -90,12 +90,14 @@ def test_hostile_text_is_seen_and_does_nothing(view: Any) -> None:
     assert "[red]" in _shown(view)
 
 
+@settings(max_examples=40)
 @given(VIEWS)
 def test_anything_can_be_shown(view: dict[str, Any]) -> None:
     text = _shown(view)
     assert "\x1b" not in text
 
 
+@settings(max_examples=40)
 @given(VIEWS)
 def test_plain_fits_a_text_message(view: dict[str, Any]) -> None:
     lines = plain(view)
