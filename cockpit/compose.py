@@ -80,7 +80,9 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_core(folders: Folders, settings: Settings) -> AsyncIterator[Core]:
+async def open_core(
+    folders: Folders, settings: Settings, *, at_point: Point = no_point
+) -> AsyncIterator[Core]:
     """Open the journal and run the core with the real parts.
 
     The caller owns the journal (``cockpit.ownership``).
@@ -92,7 +94,7 @@ async def open_core(folders: Folders, settings: Settings) -> AsyncIterator[Core]
     vault = open_vault(folders, settings, dict(os.environ))
     async with RehearsalServer(scripts.load_all()) as rehearsal:
         parts = real_parts(folders, settings, vault, rehearsal)
-        async with open_with(folders, settings, parts) as core:
+        async with open_with(folders, settings, parts, at_point=at_point) as core:
             yield replace(core, vault=vault)
 
 

@@ -99,6 +99,16 @@ class MissionRun:
         except StoppedError as stopped:
             return stopped.exit_code, await self._with_facts(stopped.outcome, stopped.exit_code)
 
+    async def deliver(self, mission: str) -> tuple[int, Json]:
+        """Ask the gate for a decided mission's draft pull request, and wait for its answer."""
+        state = await self.client.call("mission.show", {"mission": mission})
+        self._mission, self._session = mission, str(state["session"])
+        try:
+            await self._deliver()
+            return await self._result()
+        except StoppedError as stopped:
+            return stopped.exit_code, await self._with_facts(stopped.outcome, stopped.exit_code)
+
     async def _repo(self) -> str:
         path = self.wanted.repo.expanduser().absolute()
         for known in (await self.client.call("repo.list", {}))["repos"]:
