@@ -223,7 +223,7 @@ def status(
 ) -> Facts:
     """How the owner is, by its own word; ``running`` and ``health`` are always there.
 
-    A process that owns the journal and does not answer is degraded.
+    A daemon that does not answer is degraded; a command that owns the journal is no daemon.
 
     Args:
         patience: seconds until an owner that does not answer is degraded.
@@ -235,7 +235,8 @@ async def _status(folders: Folders, environment: Mapping[str, str], patience: fl
     client = SocketClient(socket_path(folders, environment))
     try:
         async with asyncio.timeout(patience):
-            return {"running": True, **await client.call("daemon.status")}
+            found = await client.call("daemon.status")
+            return {"running": found["kind"] == "daemon", **found}
     except Unavailable:
         owner = owner_of(folders)
         if owner is None:
@@ -250,4 +251,5 @@ async def _status(folders: Folders, environment: Mapping[str, str], patience: fl
 
 def _silent(owner: Owner | None, reason: str) -> Facts:
     facts = asdict(owner) if owner is not None else {}
-    return {"running": True, **facts, "health": {"state": "degraded", "reasons": [reason]}}
+    running = owner is None or owner.kind == "daemon"
+    return {"running": running, **facts, "health": {"state": "degraded", "reasons": [reason]}}

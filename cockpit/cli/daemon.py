@@ -113,7 +113,7 @@ def ping(context: typer.Context) -> None:
     """Whether the daemon answers: exit code 0 healthy, 1 degraded, 3 not running."""
     surface = surface_of(context)
     facts = _status(surface)
-    surface.show({"pid": facts.get("pid"), "health": facts["health"]})
+    surface.show({name: facts.get(name) for name in ("running", "pid", "health")})
     _end(facts)
 
 
@@ -125,7 +125,7 @@ def _status(surface: Surface) -> dict[str, Any]:
 
 
 def _end(facts: dict[str, Any]) -> NoReturn:
-    raise typer.Exit(_HEALTH[facts["health"]["state"]])
+    raise typer.Exit(_HEALTH[facts["health"]["state"]] if facts["running"] else NOT_RUNNING)
 
 
 @app.command()

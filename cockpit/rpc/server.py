@@ -55,6 +55,7 @@ class RpcServer:
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._inode = 0
+        self._ending = False
 
     @property
     def clients(self) -> int:
@@ -83,6 +84,7 @@ class RpcServer:
     ) -> None:
         """Stop listening, let requests under way end for a while, hang up."""
         assert self._server is not None
+        self._ending = True  # what the kernel accepted a moment ago is hung up on
         self._server.close()
         self._remove_socket()
         if self._sweep is not None:
@@ -116,7 +118,7 @@ class RpcServer:
 
     def arrived(self, connection: Connection) -> bool:
         """Let a client in, if it is the same user and there is room for it."""
-        if not _is_own(connection):
+        if self._ending or not _is_own(connection):
             return False
         if len(self._connections) >= self.limits.clients and not self._make_room():
             _log.warning("rpc_full", clients=len(self._connections))

@@ -1,5 +1,6 @@
 """A command attaches to the owner, or is the owner and serves the others."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from cockpit import daemon
 from cockpit.client import InProcessClient, SocketClient
 from cockpit.hosting import attached, owned_core
 from cockpit.ownership import Ownership, owner_of
@@ -77,6 +79,17 @@ async def test_others_attach_to_a_command_meanwhile(profile: Profile) -> None:
         with pytest.raises(Refused, match="NOT_A_DAEMON"):
             await client.call("daemon.stop")
     assert opener.opened == 1
+
+
+async def test_a_command_that_owns_the_journal_is_no_daemon(profile: Profile) -> None:
+    async with owned_core(profile, Opener()):
+        facts = await asyncio.to_thread(daemon.status, profile.folders, {})
+        assert (facts["running"], facts["kind"]) == (False, "command")
+        with pytest.raises(Refused, match="NOT_A_DAEMON"):
+            daemon.stop(profile.folders)
+        with pytest.raises(Refused, match="JOURNAL_OWNED") as caught:
+            daemon.start(profile, [])
+        assert caught.value.recovery == "Wait until that command ends."
 
 
 async def test_in_process_never_attaches(profile: Profile) -> None:

@@ -264,8 +264,9 @@ async def test_a_follower_that_does_not_read_costs_little(serve: Any, small_desk
             await quick.hear()
 
 
+@pytest.mark.slow
 async def test_idle_clients_are_dropped_but_followers_stay(serve: Any) -> None:
-    async with serve(Limits(idle_seconds=0.05)) as (server, connect):
+    async with serve(Limits(idle_seconds=0.4)) as (server, connect):
         follower, idle = await connect(), await connect()
         follower.ask("event.subscribe")
         await follower.hear()
