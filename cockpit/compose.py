@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -182,18 +183,25 @@ def real_parts(
 ) -> Parts:
     """Adapters for git, the Claude CLI, the validators and GitHub."""
     from runner.coder import HostCoder
-    from runner.forge.github import GithubForge
-    from runner.forge.remote_writer import GitRemoteWriter
+    from runner.forge.github import GithubForge, GithubWriter
+    from runner.forge.remote_writer import GitRemoteWriter, credential_for
+    from runner.git.door import GitDoor
+    from runner.git.workshop import GitWorkshop
     from runner.harness import HostHarness
     from runner.judges.gemini import GeminiJudge
     from runner.judges.openai import OpenaiJudge
     from runner.planner import ClaudePlanner
     from runner.prices import GenaiPrices
-    from runner.workshop import GitWorkshop
 
     claude = settings.providers.claude
     token = _secret(vault, "github_token")
-    workshop, forge = GitWorkshop(folders), GithubForge(token)
+    workshop = GitWorkshop(
+        GitDoor(folders.data / "git"),
+        folders,
+        now=lambda: datetime.now(UTC),
+        credential=lambda url: credential_for(url, token),
+    )
+    forge = GithubForge(token)
     judges: dict[str, Judge] = {
         "openai": OpenaiJudge(_secret(vault, "openai_api_key")),
         "gemini": GeminiJudge(_secret(vault, "gemini_api_key")),
@@ -210,7 +218,7 @@ def real_parts(
     office = CapabilityOffice(secrets.token_bytes(32))
     return Parts(
         ports,
-        GitRemoteWriter(workshop, forge, token, office.check),
+        GitRemoteWriter(workshop, GithubWriter(token), token, office.check),
         ConfiguredEndpoints(settings, rehearsal),
         office,
         lambda: _known(vault),

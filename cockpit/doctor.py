@@ -94,10 +94,10 @@ async def _python(about: Examination) -> Finding:
 
 
 async def _git(about: Examination) -> Finding:
-    from runner.workshop import GitWorkshop
+    from runner.git.door import GitDoor
 
-    version = await GitWorkshop(about.folders).version()
-    return Finding("git", "Required", "ok", f"git {version}")
+    version = await GitDoor(about.folders.data / "git").version()
+    return Finding("git", "Required", "ok", f"git {'.'.join(map(str, version))}")
 
 
 async def _folders(about: Examination) -> Finding:

@@ -13,10 +13,11 @@ from typing import Any
 
 from cockpit.mission_run import Client, MissionRun, Wanted
 from core.folders import Folders
+from runner.git.door import GitDoor
 from runner.rehearsal import scripts
 from runner.rehearsal.forge import LocalForge
-from runner.rehearsal.sample import SAMPLE_MARKER, is_sample, write_sample
-from runner.workshop import GitWorkshop
+from runner.rehearsal.sample import SAMPLE_MARKER, is_sample
+from runner.rehearsal.sample_repository import make_bare, make_repository
 
 SAMPLE_NAME = "harbor"
 ANY_REPOSITORY = "any_repository"
@@ -44,8 +45,7 @@ async def make_sample(folders: Folders) -> Sample:
     """The profile's sample repository; made with git when it is not there yet."""
     sample = Sample(folders.data / "sample" / SAMPLE_NAME, folders.data / "sample" / "remote")
     if not await asyncio.to_thread((sample.repository / ".git").is_dir):
-        await asyncio.to_thread(write_sample, sample.repository)
-        await GitWorkshop(folders).make_repository(sample.repository)
+        await make_repository(GitDoor(folders.data / "git"), sample.repository)
     return sample
 
 
@@ -55,7 +55,7 @@ async def local_remote(folders: Folders, sample: Sample) -> AsyncIterator[tuple[
     bare = sample.remote / f"{SAMPLE_NAME}.git"
     if not await asyncio.to_thread(bare.is_dir):
         await asyncio.to_thread(lambda: sample.remote.mkdir(mode=0o700, parents=True))
-        await GitWorkshop(folders).make_bare(sample.repository, bare)
+        await make_bare(GitDoor(folders.data / "git"), sample.repository, bare)
     name = f"{sample.remote.name}/{SAMPLE_NAME}"
     async with LocalForge({name: bare}, sample.remote / "forge") as forge:
         yield bare, forge.url

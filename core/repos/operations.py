@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 from pydantic import Field
 from sqlalchemy import select
 
@@ -142,7 +143,8 @@ async def add_repo(desk: Desk, params: AddRepo) -> RepoView:
     """Register a repository; its commands are guessed and shown for confirmation."""
     path = await desk.aside(lambda: Path(params.path).expanduser().absolute())
     name = params.name or _name_of(path)
-    facts = await desk.ports.workshop.inspect(path, params.base_branch or None)
+    found = await desk.ports.workshop.inspect(path, params.base_branch or None)
+    facts: dict[str, Any] = orjson.loads(orjson.dumps(dict(found)))
     base_branch = str(facts["base_branch"])
     ref = RepoRef(name, path, base_branch)
     commit = await desk.ports.workshop.base(ref)

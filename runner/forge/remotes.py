@@ -5,6 +5,8 @@ import re
 from core.errors import Invalid, Refused
 from runner.git.addresses import Address, parse_address
 
+# A URL may carry a token as its user, so it is not repeated.
+_NO_NAMES = "The remote's address names no owner and repository."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -22,12 +24,12 @@ def owner_and_name(url: str) -> tuple[str, str]:
         raise _missing(error.sentence) from error
     parts = [part for part in address.path.split("/") if part]
     if len(parts) < 2 or (address.scheme != "file" and len(parts) > 2):
-        raise _missing(f"{url} names no owner and repository.")
+        raise _missing(_NO_NAMES)
     owner, name = parts[-2], parts[-1].removesuffix(".git")
     if address.scheme == "file":
         owner = _plain(owner)
     if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
-        raise _missing(f"{url} names no owner and repository.")
+        raise _missing(_NO_NAMES)
     return owner, name
 
 

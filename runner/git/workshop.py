@@ -49,7 +49,7 @@ class GitWorkshop:
 
         Args:
             now: the clock, for the date of new commits.
-            credential: what a remote's URL may be asked with, when its base branch is fetched.
+            credential: what a remote's URL may be asked with; may block.
         """
         self._door = door
         self._folders = folders
@@ -139,16 +139,18 @@ class GitWorkshop:
     async def is_on_remote(self, repo: RepoRef, commit: str, url: str, branch: str) -> bool:
         """Whether ``commit`` is an ancestor of the remote's ``branch`` (one fetch)."""
         mirror = self.mirror(repo)
-        tip = await self.remote(repo, url).fetch(branch)
+        tip = await (await self.remote(repo, url)).fetch(branch)
         return await mirror.is_ancestor(commit, tip)
 
     async def bring(self, repo: RepoRef, branch: str, commit: str) -> None:
         """Create ``branch`` in the operator's repository as a new ref, on request only."""
         await export_branch(self.mirror(repo), repo.path, branch, commit)
 
-    def remote(self, repo: RepoRef, url: str) -> Remote:
+    async def remote(self, repo: RepoRef, url: str) -> Remote:
         """One remote of a repository, with the credential it asks for where there is one."""
-        credential = self._credential(url) if self._credential is not None else None
+        credential = None
+        if self._credential is not None:
+            credential = await asyncio.to_thread(self._credential, url)
         return Remote(
             self.mirror(repo), url, credential=credential, connection=Connection.of_operator()
         )

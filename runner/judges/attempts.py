@@ -4,19 +4,20 @@ What a provider or a model does never raises: it becomes a reply with a failure.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
+
+import stamina
 
 from core.judgement.judge import JudgeCall, JudgeFailure, JudgeReply
 from core.ledger.model_usage import ModelUsage
+from runner.waiting import Pace, seconds_of
 
-LONGEST_WAIT = 60.0
-_FIRST_WAIT = 0.5
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+PACE = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,69 +41,95 @@ class Answer:
         """Whether another attempt could end otherwise."""
         if self.failure in ("timed_out", "unreachable"):
             return True
-        return self.status in _AGAIN
+        return self.failure is not None and self.status in _AGAIN
 
 
-async def ask(call: JudgeCall, attempt: Callable[[], Awaitable[Answer]]) -> JudgeReply:
-    """Attempt, and attempt again where it may help; the last answer counts."""
+class _AgainError(Exception):
+    """Another attempt may help; its text is safe to log."""
+
+    def __init__(self, answer: Answer):
+        super().__init__(answer.failure, answer.status)
+        self.answer = answer
+
+
+async def ask(
+    call: JudgeCall, attempt: Callable[[], Awaitable[Answer]], pace: Pace = PACE
+) -> JudgeReply:
+    """Attempt, and attempt again where it may help; the last answer counts (domain.md §11)."""
     began = time.monotonic()
-    usage: list[ModelUsage] = []
-    answer = Answer(failure="unreachable")
-    number = 0
-    while number <= call.retries:
-        number += 1
-        answer = await _once(call, attempt)
-        if answer.usage is not None:
-            usage.append(answer.usage)
-        if not answer.worth_repeating or number > call.retries:
-            break
-        await asyncio.sleep(_wait(answer, number))
+    answers: list[Answer] = []
+    try:
+        async with asyncio.timeout(longest(call, pace)):
+            await _attempts(call, attempt, pace, answers)
+    except TimeoutError:
+        answers.append(_too_late(call))
+    last = answers[-1]
     return JudgeReply(
         model=call.model,
-        text=answer.text,
-        failure=answer.failure,
-        usage=tuple(usage),
-        request_id=answer.request_id,
-        status=answer.status,
-        attempts=number,
-        duration_ms=int((time.monotonic() - began) * 1000),
-        error=answer.error,
+        text=last.text,
+        failure=last.failure,
+        usage=tuple(answer.usage for answer in answers if answer.usage is not None),
+        request_id=last.request_id,
+        status=last.status,
+        attempts=min(len(answers), call.retries + 1),
+        duration_ms=_milliseconds(began),
+        error=last.error,
     )
 
 
+def longest(call: JudgeCall, pace: Pace = PACE) -> float:
+    """Seconds after which a judgement has ended, whatever the provider does."""
+    return (call.retries + 1) * call.timeout_seconds + call.retries * pace.longest_wait + 1.0
+
+
+async def _attempts(
+    call: JudgeCall,
+    attempt: Callable[[], Awaitable[Answer]],
+    pace: Pace,
+    answers: list[Answer],
+) -> None:
+    def wait(error: Exception) -> float | bool:
+        if not isinstance(error, _AgainError):
+            return False
+        asked = seconds_of(error.answer.retry_after)
+        return True if asked is None else min(asked, pace.longest_wait)
+
+    rounds = stamina.retry_context(
+        on=wait,
+        attempts=call.retries + 1,
+        timeout=None,
+        wait_initial=pace.first_wait,
+        wait_max=pace.longest_wait,
+        wait_jitter=pace.jitter,
+    ).with_name("judge", (), {"model": call.model})
+    try:
+        async for each in rounds:
+            answers.append(await _once(call, attempt))
+            with each:
+                if answers[-1].worth_repeating:
+                    raise _AgainError(answers[-1])
+    except _AgainError:
+        return
+
+
 async def _once(call: JudgeCall, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+    began = time.monotonic()
     try:
         async with asyncio.timeout(call.timeout_seconds):
-            return await attempt()
+            answer = await attempt()
     except TimeoutError:
-        return Answer(failure="timed_out", error=f"No answer in {call.timeout_seconds:g} s.")
+        return _too_late(call)
+    if answer.usage is None:
+        return answer
+    return replace(answer, usage=replace(answer.usage, duration_ms=_milliseconds(began)))
 
 
-def _wait(answer: Answer, number: int) -> float:
-    asked = seconds_of(answer.retry_after)
-    if asked is not None:
-        return min(asked, LONGEST_WAIT)
-    return min(LONGEST_WAIT, _FIRST_WAIT * 2.0**number * random.uniform(0.5, 1.0))  # noqa: S311
+def _too_late(call: JudgeCall) -> Answer:
+    return Answer(failure="timed_out", error=f"No answer in {call.timeout_seconds:g} s.")
 
 
-def seconds_of(retry_after: str | None) -> float | None:
-    """``Retry-After`` in seconds: a number, or a date; None for anything else."""
-    if not retry_after:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        return _until(retry_after)
-    return seconds if 0 <= seconds < 1e9 else None
-
-
-def _until(date: str) -> float | None:
-    try:
-        at = parsedate_to_datetime(date)
-    except (TypeError, ValueError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+def _milliseconds(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)
 
 
 def failure_of(status: int) -> JudgeFailure:
