@@ -7,7 +7,6 @@ so that a test can kill the core at any moment and count afterwards what was don
 import asyncio
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,48 +22,32 @@ from core.judgement.judge import JudgeCall, JudgeReply
 from core.ledger.model_usage import ModelUsage
 from core.missions.coder import CoderCall, Where
 from core.missions.workshop import Commit, Joined, Patch, RepoRef
-from core.planning.planner import AgentResult, PlannerCall
+from core.planning.planner import AgentEnd, AgentResult, PlannerCall
+from tests.world import World
 
 Tree = dict[str, str]
 
 
 @dataclass(slots=True)
-class World:
-    """What outlives the core: a folder of JSON files, each replaced in one step."""
-
-    folder: Path
-
-    def read(self, name: str) -> dict[str, Any]:
-        """What is kept under ``name``; empty at first."""
-        try:
-            found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return found
-
-    def keep(self, name: str, key: str, value: Any) -> None:
-        """Remember one thing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{name}.{os.getpid()}"
-        part.write_text(json.dumps({**self.read(name), key: value}))
-        part.replace(self.folder / f"{name}.json")
-
-    def count(self, name: str) -> None:
-        """Count that something was done."""
-        self.keep("counts", name, self.read("counts").get(name, 0) + 1)
-
-
-@dataclass(slots=True)
 class FakeWorkshop:
-    """Commits as JSON trees, worktrees as folders. Knows no history but parents."""
+    """Commits as JSON trees, worktrees as folders. Knows no history but parents.
+
+    ``errors``: name of a method → what it raises instead, for as long as it stands there.
+    """
 
     world: World
     files: Mapping[str, str] = field(default_factory=lambda: {"README.md": "# Fake\n"})
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    def _may(self, name: str) -> None:
+        if name in self.errors:
+            raise self.errors[name]
 
     async def inspect(self, path: Path, base_branch: str | None) -> Mapping[str, Any]:
         return {"base_branch": base_branch or "main", "head": self._base(), "dirty": False}
 
     async def base(self, repo: RepoRef) -> str:
+        self._may("base")
         return self._base()
 
     def _base(self) -> str:
@@ -85,6 +68,7 @@ class FakeWorkshop:
         return self.world.folder / "worktrees" / name
 
     async def checkout(self, repo: RepoRef, name: str, commit: str, *, keep: bool = True) -> Path:
+        self._may("checkout")
         folder = self._folder(name)
         if not (keep and folder.exists()):
             shutil.rmtree(folder, ignore_errors=True)
@@ -117,8 +101,12 @@ class FakeWorkshop:
         if commit == tip or commit in self._ancestors(tip):
             return Joined(tip)
         if tip not in self._ancestors(commit):
-            parent = self.world.read("commits")[commit]["parents"][0]
-            changed = {p: t for p, t in self.tree(commit).items() if self.tree(parent).get(p) != t}
+            start = self.world.read("commits")[commit]["parents"][0]
+            old, ours = self.tree(start), self.tree(tip)
+            changed = {p: t for p, t in self.tree(commit).items() if old.get(p) != t}
+            clash = [p for p, t in changed.items() if ours.get(p) not in (old.get(p), t)]
+            if clash:
+                return Joined(None, tuple(clash))
             commit = self._store({**self.tree(tip), **changed}, [tip, commit])
         self.world.keep("branches", branch, commit)
         return Joined(commit)
@@ -133,6 +121,7 @@ class FakeWorkshop:
         return found
 
     async def changes(self, repo: RepoRef, base: str, head: str) -> tuple[PathChange, ...]:
+        self._may("changes")
         old, new = self.tree(base), self.tree(head)
         return tuple(
             PathChange(
@@ -172,7 +161,8 @@ class FakeWorkshop:
         return frozenset(self.tree(commit))
 
     async def is_on_remote(self, repo: RepoRef, commit: str, url: str, branch: str) -> bool:
-        return True
+        self._may("is_on_remote")
+        return self.world.read("facts").get("base_on_remote", True) is True
 
     async def bring(self, repo: RepoRef, branch: str, commit: str) -> None:
         self.world.keep("brought", branch, commit)
@@ -199,15 +189,22 @@ def plan_of(*tasks: Mapping[str, Any], criteria: Sequence[str] = ()) -> dict[str
 
 @dataclass(slots=True)
 class FakePlanner:
-    """Answers from a table: step → structured outputs, one for each attempt."""
+    """Answers from a table: step → structured outputs, one for each attempt.
+
+    ``ends``: how its first calls end instead. ``at_ask`` is told ``ask`` and ``asked`` with the
+    step, for tests that kill the core there.
+    """
 
     world: World
     converse: Mapping[str, Any] = field(
         default_factory=lambda: {"message": "Understood.", "confidence": 0.9}
     )
     plans: Sequence[Any] = field(default_factory=lambda: [plan_of()])
+    reviews: Sequence[Any] = ({"decision": "approve", "summary": "Fine.", "findings": []},)
     ends: Sequence[AgentResult] = ()
     asked: list[PlannerCall] = field(default_factory=list)
+    reviewed: int = 0
+    at_ask: Callable[[str, str], None] = lambda point, step: None
 
     async def ask(self, call: PlannerCall, on_text: Callable[[str], None]) -> AgentResult:
         self.asked.append(call)
@@ -215,9 +212,11 @@ class FakePlanner:
         if len(self.asked) <= len(self.ends):
             return self.ends[len(self.asked) - 1]
         header = json.loads(call.prompt.partition("\n")[0].partition("cockpit-call: ")[2])
-        attempt = min(int(header["attempt"]), len(self.plans))
-        answer = self.converse if header["step"] == "converse" else self.plans[attempt - 1]
+        step = header.get("step") or header["role"]
+        self.at_ask("ask", step)
+        answer = self._answer(step, int(header["attempt"]))
         on_text("Reading.")
+        self.at_ask("asked", step)
         text = answer if isinstance(answer, str) else ""
         return AgentResult(
             end="finished",
@@ -227,88 +226,121 @@ class FakePlanner:
             usage=_usage(f"{call.call_id}:fake", "anthropic", "fake"),
         )
 
+    def _answer(self, step: str, attempt: int) -> Any:
+        if step == "converse":
+            return self.converse
+        if step == "plan":
+            return self.plans[min(attempt, len(self.plans)) - 1]
+        self.reviewed += 1
+        return self.reviews[min(self.reviewed, len(self.reviews)) - 1]
+
     async def stop(self, call_id: str) -> None:
         self.world.count("planner_stopped")
 
 
 @dataclass(slots=True)
 class FakeCoder:
-    """Writes files into the worktree; ``ends`` says how the first runs of a task end instead."""
+    """Writes files into the worktree; ``ends`` says how the first runs of a task end instead.
+
+    ``wait``: what a run waits for before it does anything, unless it is stopped.
+    """
 
     world: World
     files: Mapping[str, str] = field(default_factory=lambda: {"hello.txt": "hello\n"})
-    ends: Sequence[AgentResult] = ()
+    ends: Mapping[str, Sequence[AgentResult]] = field(default_factory=dict)
     wait: asyncio.Event | None = None
+    calls: list[CoderCall] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    frozen: set[str] = field(default_factory=set)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    _stops: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @property
     def where(self) -> Where:
         return "host"
 
     async def run(self, call: CoderCall, on_stall: Callable[[float], None]) -> AgentResult:
+        self.calls.append(call)
         self.world.count(f"coder {call.task}")
+        stop = self._stops[call.run] = asyncio.Event()
         self.started.set()
-        attempt: int = self.world.read("counts")[f"coder {call.task}"]
-        if self.wait is not None:
-            await self._until_stopped_or(self.wait)
-            if self.stopped.is_set():
-                return AgentResult(end="stopped", exit_code=-15)
-        if attempt <= len(self.ends):
-            return self.ends[attempt - 1]
+        attempt = self.world.counted(f"coder {call.task}")
+        if self.wait is not None and not await _first(self.wait, stop):
+            return self._result("stopped", call)
+        ends = self.ends.get(call.task, ())
+        if attempt <= len(ends):
+            return ends[attempt - 1]
         for path, text in self.files.items():
             target = call.worktree / path.format(task=call.task)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text.format(task=call.task, attempt=attempt))
-        usage = _usage(f"{call.run}:fake", "anthropic", "fake")
         self.world.keep("ended", call.run, True)
-        return AgentResult(end="finished", exit_code=0, usage=usage, turns=1)
+        return self._result("finished", call)
 
-    async def _until_stopped_or(self, event: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(e.wait()) for e in (event, self.stopped)]  # noqa: TID251
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for each in waits:
-            each.cancel()
+    def _result(self, end: AgentEnd, call: CoderCall) -> AgentResult:
+        usage = _usage(f"{call.run}:fake", "anthropic", "fake")
+        code = 0 if end == "finished" else -15
+        return AgentResult(end=end, exit_code=code, usage=usage, turns=1)
 
     async def find(self, call: CoderCall) -> AgentResult | None:
-        if call.run not in self.world.read("ended"):
-            return None
-        usage = _usage(f"{call.run}:fake", "anthropic", "fake")
-        return AgentResult(end="finished", exit_code=0, usage=usage, turns=1)
+        return self._result("finished", call) if call.run in self.world.read("ended") else None
 
     async def pause(self, run: RunId) -> None:
-        self.frozen.add(run)
+        self.told.append(("pause", run))
 
     async def resume(self, run: RunId) -> None:
-        self.frozen.discard(run)
+        self.told.append(("resume", run))
 
     async def stop(self, run: RunId) -> None:
-        self.stopped.set()
+        self.told.append(("stop", run))
+        if run in self._stops:
+            self._stops[run].set()
+
+
+async def _first(wanted: asyncio.Event, other: asyncio.Event) -> bool:
+    """Whether ``wanted`` came before ``other``."""
+    waits = [asyncio.ensure_future(e.wait()) for e in (wanted, other)]  # noqa: TID251
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
+    return not other.is_set()
 
 
 @dataclass(slots=True)
 class FakeHarness:
-    """Ends every command as the table says: a name of a command → its end."""
+    """Ends every command as the table says: a name of a command → its end.
+
+    ``bad``: a command fails where this text stands in a file of the checkout.
+    """
 
     ends: Mapping[str, str] = field(default_factory=dict)
+    bad: str = ""
+    wait: asyncio.Event | None = None
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
         self, key: str, commands: Sequence[Command], checkout: Path, logs: Path
     ) -> tuple[CommandRun, ...]:
         logs.mkdir(parents=True, exist_ok=True)
-        return tuple(self._run(command, logs) for command in commands)
+        self.started.set()
+        gone = self.wait is not None and not await _first(self.wait, self.stopped)
+        return tuple(self._run(command, checkout, logs, gone=gone) for command in commands)
 
-    def _run(self, command: Command, logs: Path) -> CommandRun:
+    def _run(self, command: Command, checkout: Path, logs: Path, *, gone: bool) -> CommandRun:
         log = logs / f"{command.name}.log"
         log.write_text("ran\n")
         end: Any = self.ends.get(command.name, "passed")
+        if self.bad and any(self.bad in p.read_text() for p in checkout.rglob("*") if p.is_file()):
+            end = "failed"
+        end = "stopped" if gone else end
         code = 0 if end == "passed" else 1
         digest = hashlib.sha256(b"ran\n").hexdigest()
         return CommandRun(command.name, command.line, end, code, 5, log, digest)
 
     async def stop(self, key: str) -> None:
-        """Nothing runs."""
+        self.stopped.set()
 
 
 @dataclass(slots=True)
@@ -318,10 +350,17 @@ class FakeJudge:
     world: World
     family: str
     verdict: str = "pass"
-    reply: JudgeReply | None = None
+    reply: JudgeReply | Exception | None = None
+    wait: asyncio.Event | None = None
+    started: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def judge(self, call: JudgeCall) -> JudgeReply:
         self.world.count(f"judge {self.family}")
+        self.started.set()
+        if self.wait is not None:
+            await self.wait.wait()
+        if isinstance(self.reply, Exception):
+            raise self.reply
         if self.reply is not None:
             return self.reply
         asked = json.loads(call.evidence)

@@ -1,18 +1,23 @@
 """Drives a mission through the Desk, over stand-ins or real parts."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from cockpit.compose import Core, Parts, open_with
+from core.context import Context
 from core.delivery.capability import CapabilityOffice
 from core.folders import Folders
+from core.journal.projections import ReadTables
 from core.ledger.model_usage import ModelUsage
 from core.missions.conductor import Point, no_point
-from core.missions.state import MissionState
+from core.missions.state import Hold, MissionState
 from core.planning.sessions import SessionState
 from core.ports import Ports
 from core.settings import Settings
@@ -24,15 +29,19 @@ from tests.fakes import (
     FakePlanner,
     FakeRemoteWriter,
     FakeWorkshop,
-    World,
 )
+from tests.world import World
 
 GOAL = "Add a greeting to hello.txt"
+PATIENCE = 20  # seconds; then a wait fails and says what there is
 CRITERION = "Running `cat hello.txt` prints `hello`"
 
 
+@dataclass(slots=True)
 class NoPrices:
-    """Nothing has a price, and nothing costs much."""
+    """Nothing has a price, and nothing costs much; ``most`` is the worst case of a call."""
+
+    most: Decimal | None = Decimal("0.01")
 
     def cost(self, usage: ModelUsage, at: Any) -> None:
         return None
@@ -40,7 +49,7 @@ class NoPrices:
     def ceiling(
         self, provider: str, model: str, *, input_tokens: int, output_tokens: int
     ) -> Decimal | None:
-        return Decimal("0.01")
+        return self.most
 
 
 class NoEndpoints:
@@ -69,6 +78,8 @@ class Stage:
         self.judges = {n: FakeJudge(self.world, n) for n in ("openai", "gemini")}
         self.forge = FakeForge(self.world)
         self.writer = FakeRemoteWriter(self.world, self.forge)
+        self.prices = NoPrices()
+        self.context = Context()
 
     world: World = field(init=False)
     workshop: FakeWorkshop = field(init=False)
@@ -78,6 +89,8 @@ class Stage:
     judges: dict[str, FakeJudge] = field(init=False)
     forge: FakeForge = field(init=False)
     writer: FakeRemoteWriter = field(init=False)
+    prices: NoPrices = field(init=False)
+    context: Context = field(init=False)
 
     def folders(self) -> Folders:
         """A profile in the test's own folder."""
@@ -93,7 +106,7 @@ class Stage:
             harness=self.harness,
             judges=self.judges,
             forge=self.forge,
-            prices=NoPrices(),
+            prices=self.prices,
         )
         return Parts(ports, self.writer, NoEndpoints(), CapabilityOffice(b"key"))
 
@@ -101,7 +114,11 @@ class Stage:
     async def core(self, *, at_point: Point = no_point) -> AsyncIterator[Core]:
         """A core over the stand-ins."""
         async with open_with(
-            self.folders(), self.settings, self.parts(), at_point=at_point
+            self.folders(),
+            self.settings,
+            self.parts(),
+            context=self.context,
+            at_point=at_point,
         ) as core:
             yield core
 
@@ -118,26 +135,78 @@ def replace_model(model: Any, **changes: Any) -> Any:
     return model.model_copy(update=changes)
 
 
-def with_harness(stage: Stage, ends: Mapping[str, str]) -> None:
-    """Let commands end otherwise."""
-    stage.harness = FakeHarness(ends)
+async def wait_for(core: Core, what: str, found: Callable[[], Any]) -> Any:
+    """Look at every event until ``found`` gives something, and return that.
+
+    Raises:
+        AssertionError: it did not come in time; says what was recorded and what is held.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            head = core.desk.journal.head()
+            if value := found():
+                return value
+            async for _ in core.desk.journal.follow(head):
+                value = found()
+                if value:
+                    return value
+    except TimeoutError:
+        pass
+    raise AssertionError(f"{what} did not come within {PATIENCE} s\n{report(core)}")
 
 
-async def session_at(core: Core, session: str, *, idle: bool = True) -> SessionState:
+def report(core: Core) -> str:
+    """What was recorded last, and what is held."""
+    events = core.desk.journal.read(limit=None)
+    lines = [f"{e.seq} {e.stream} {e.kind} {str(e.event)[:160]}" for e in events[-60:]]
+    streams = {e.stream for e in events if e.stream.startswith(("mission:", "session:"))}
+    for stream in sorted(streams):
+        state = core.desk.journal.state(stream)[1]
+        lines.append(f"{stream} is {state.state}, holds {[h.code for h in state.holds.values()]}")
+    return "\n".join(lines)
+
+
+async def session_at(core: Core, session: str) -> SessionState:
     """Wait until the planner has nothing to do; the session's state then."""
-    async for _ in core.desk.journal.follow(0):
+
+    def found() -> SessionState | None:
         state = core.desk.session(session)
-        if not (idle and state.asks) and core.desk.journal.head():
-            return state
-    raise AssertionError("the journal ended")
+        return None if state.asks else state
+
+    state: SessionState = await wait_for(core, "the planner's answer", found)
+    return state
 
 
-async def mission_until(core: Core, mission: str, *kinds: str) -> MissionState:
-    """Wait for an event of one of these kinds in the mission's stream; its state then."""
-    async for envelope in core.desk.journal.follow(0):
-        if envelope.stream == f"mission:{mission}" and envelope.kind in kinds:
-            return core.desk.mission(mission)
-    raise AssertionError("the journal ended")
+async def mission_until(
+    core: Core, mission: str, *kinds: str, times: int = 1, state: str = ""
+) -> MissionState:
+    """Wait until events of one of these kinds were recorded so often; the state then."""
+
+    def found() -> MissionState | None:
+        events = core.desk.journal.read(stream=f"mission:{mission}", limit=None)
+        now = core.desk.mission(mission)
+        enough = not kinds or sum(e.kind in kinds for e in events) >= times
+        return now if enough and state in ("", now.state) else None
+
+    reached: MissionState = await wait_for(core, f"{kinds} {state}", found)
+    return reached
+
+
+async def hold_of(core: Core, stream: str, code: str = "") -> Hold:
+    """Wait for an active hold of ``mission:…`` or ``session:…``, and check its code."""
+
+    def found() -> Hold | None:
+        return next(iter(core.desk.journal.state(stream)[1].holds.values()), None)
+
+    hold: Hold = await wait_for(core, f"{code or 'a hold'} of {stream}", found)
+    assert code in ("", hold.code), f"{hold}\n{report(core)}"
+    return hold
+
+
+async def recover(core: Core, hold: Hold, action: str = "", text: str = "") -> None:
+    """Answer a hold."""
+    request = {"hold": hold.id, "action": action, "text": text}
+    await core.desk.call("hold.recover", request)
 
 
 async def add_repo(core: Core, path: Path, **settings: str) -> None:
@@ -148,22 +217,42 @@ async def add_repo(core: Core, path: Path, **settings: str) -> None:
         await core.desk.call("repo.set", {"repo": "fake", "key": key, "value": value})
 
 
-async def plan(core: Core, **more: Any) -> str:
-    """Brainstorm and plan; the mission waits for approval then."""
+async def brainstorm(core: Core, **more: Any) -> SessionState:
+    """Begin a session and wait for the planner's first words."""
     asked = {"repo": "fake", "text": GOAL, "criteria": [CRITERION], **more}
     started: Any = await core.desk.call("session.start", asked)
-    await session_at(core, started.id)
-    await core.desk.call("session.generate", {"session": started.id})
-    state = await session_at(core, started.id)
-    return state.mission
+    return await session_at(core, started.id)
+
+
+async def plan(core: Core, **more: Any) -> str:
+    """Brainstorm and plan; the mission waits for approval then."""
+    session = await brainstorm(core, **more)
+    await core.desk.call("session.generate", {"session": session.id})
+    return (await session_at(core, session.id)).mission
 
 
 async def start(core: Core, **more: Any) -> str:
     """Plan, approve and start a mission."""
     mission = await plan(core, **more)
     await core.desk.call("mission.approve", {"mission": mission})
-    await core.desk.call("mission.start", {"mission": mission, "run_commands_on_host": True})
+    await begin(core, mission)
     return mission
 
 
-__all__ = ["Stage", "add_repo", "mission_until", "plan", "session_at", "start"]
+async def begin(core: Core, mission: str) -> None:
+    """Start an approved mission."""
+    await core.desk.call("mission.start", {"mission": mission, "run_commands_on_host": True})
+
+
+def kinds_of(core: Core, stream: str) -> list[str]:
+    """The kinds of all events of a stream, in order."""
+    return [e.kind for e in core.desk.journal.read(stream=stream, limit=None)]
+
+
+def rows_of(core: Core) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every read table."""
+    with core.desk.journal.query() as connection:
+        return {
+            table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
+            for table in ReadTables.tables
+        }

@@ -355,7 +355,7 @@ async def require_clear_session(desk: Desk, state: SessionState) -> None:
         Refused: ``CLARIFY_GATE_BLOCKED`` with score, reasons and the open questions.
     """
     assessment = await assess_session(desk, state)
-    if assessment.triggered:
+    if assessment.triggered or state.state in ("brainstorming", "clarifying"):
         await rescore(desk, state.id)
     require_clear(assessment)
 
