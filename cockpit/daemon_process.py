@@ -6,6 +6,7 @@ A signal, or ``daemon.stop``, ends it in good order. SIGHUP reads the settings a
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -85,6 +86,9 @@ class Daemon:
                     loop.remove_signal_handler(number)
                 for file in (heartbeat_file(folders), state_file(folders)):
                     file.unlink(missing_ok=True)
+                error = sys.exception()
+                if error is not None:
+                    _log.error("daemon_failed", exc_info=error)
                 _log.info("daemon_ended", pid=os.getpid(), uptime_seconds=standing.uptime())
 
     async def _live(self, ownership: Ownership, standing: Standing, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from cockpit.client import SocketClient
 from cockpit.daemon_process import Daemon, heartbeat_file, state_file
+from cockpit.log_file import log_to
 from cockpit.ownership import owner_of
 from cockpit.profile import Profile
 from core.errors import Invalid
@@ -144,3 +147,27 @@ async def test_wrong_settings_never_start_it(tmp_path: Path) -> None:
         await running.daemon.run()
     assert owner_of(running.profile.folders) is None
     assert running.settings == []
+
+
+async def test_a_bug_is_logged_and_frees_everything(tmp_path: Path) -> None:
+    running = Running(tmp_path / "home")
+
+    @asynccontextmanager
+    async def failing(folders: Folders, settings: Settings) -> AsyncIterator[Any]:
+        if folders.profile == "default":
+            raise ZeroDivisionError("a bug")
+        yield running
+
+    running.daemon.open_core = failing
+    log = log_to(tmp_path / "x.log")
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await running.daemon.run()
+    finally:
+        log.close()
+        logging.getLogger().removeHandler(log)
+        structlog.reset_defaults()
+    entries = [json.loads(line) for line in (tmp_path / "x.log").read_text().splitlines()]
+    assert [entry["event"] for entry in entries[-2:]] == ["daemon_failed", "daemon_ended"]
+    assert "ZeroDivisionError" in entries[-2]["exception"]
+    assert owner_of(running.profile.folders) is None
