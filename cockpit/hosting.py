@@ -25,6 +25,7 @@ from core.vault import Vault
 _PATIENCE = 30.0  # seconds that attached clients' requests get at the end of a command
 _LATEST = 10.0  # seconds to wait for an owner that is just starting or ending
 _FIRST_PAUSE = 0.02
+_SILENCE = 10.0  # seconds until an owner that does not answer a ping is told of
 _WATCHED = "conductor"
 
 
@@ -225,7 +226,16 @@ async def _owned_or_reached(
 async def _reached(profile: Profile) -> SocketClient | None:
     client = SocketClient(socket_path(profile.folders, profile.environment))
     try:
-        await client.call("ping")
+        async with asyncio.timeout(_SILENCE):
+            await client.call("ping")
+    except TimeoutError:
+        await client.close()
+        raise Unavailable(
+            "OWNER_SILENT",
+            f"The owner of the journal listens at {client.path}, and does not answer.",
+            recovery="Look at 'cockpit daemon status', or use 'cockpit daemon restart'.",
+            data={"socket": str(client.path)},
+        ) from None
     except Unavailable:
         await client.close()
         if profile.environment.get(SOCKET_VARIABLE):

@@ -15,6 +15,7 @@ from cockpit.client import InProcessClient, SocketClient
 from cockpit.hosting import attached, owned_core
 from cockpit.ownership import Ownership, owner_of
 from cockpit.profile import Profile
+from cockpit.rpc.server import bind_private
 from core.errors import Refused, Unavailable
 from core.folders import Folders, find_folders
 from core.settings import Settings
@@ -163,3 +164,15 @@ async def test_the_owners_vault_is_unlocked_over_the_socket(profile: Profile) ->
         answer = await client.call("vault.unlock", {"passphrase": passphrase.get_secret_value()})
         assert answer == {"locked": False, "kind": "file"}
         assert core.vault.locked is False
+
+
+async def test_an_owner_that_hangs_is_told_of(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cockpit.hosting._SILENCE", 0.05)
+    profile.folders.make()
+    with bind_private(profile.folders.socket) as listener:
+        listener.listen()
+        with pytest.raises(Unavailable, match="OWNER_SILENT"):
+            async with attached(profile, open_core=Opener()):
+                pass
