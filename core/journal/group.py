@@ -94,12 +94,13 @@ class Group:
         at = self._context.now()
         count = sum(len(events) for events in append.events.values())
         moment = _Moment(append, at, recording.stamp(at), count)
+        for stream, expected in append.expected.items():
+            version = self._state(stream)[0]
+            if expected != version:
+                raise Conflict(stream, expected, version)
         for stream, events in append.events.items():
             aggregate = self._states.aggregate(stream)
-            version, state = self.made.states.get(stream) or self._states.get(stream)
-            expected = append.expected.get(stream)
-            if expected is not None and expected != version:
-                raise Conflict(stream, expected, version)
+            version, state = self._state(stream)
             for event in events:
                 stored, payload = recording.checked(event)
                 aggregate.check(state, stored)
@@ -110,6 +111,9 @@ class Group:
                     part.writes.extend(projection.writes(envelope, before, state))
             part.states[stream] = version, state
         return part
+
+    def _state(self, stream: str) -> State:
+        return self.made.states.get(stream) or self._states.get(stream)
 
     def _record(
         self, part: Part, moment: _Moment, place: tuple[str, int], event: Event, payload: bytes

@@ -45,7 +45,8 @@ class Append:
 
     Attributes:
         events: by stream, in the order in which they are recorded.
-        expected: the version that a stream must be at; a stream without one is not checked.
+        expected: the version that a stream must be at, whether or not it gets events; a stream
+            without one is not checked.
     """
 
     events: Mapping[str, Sequence[Event]]
