@@ -5,6 +5,7 @@ is pushed there is the gate's decision as for any other mission.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,8 +58,20 @@ async def local_remote(folders: Folders, sample: Sample) -> AsyncIterator[tuple[
         await asyncio.to_thread(lambda: sample.remote.mkdir(mode=0o700, parents=True))
         await make_bare(GitDoor(folders.data / "git"), sample.repository, bare)
     name = f"{sample.remote.name}/{SAMPLE_NAME}"
-    async with LocalForge({name: bare}, sample.remote / "forge") as forge:
+    kept = sample.remote / "port"
+    async with LocalForge({name: bare}, sample.remote / "forge", port=_port(kept)) as forge:
+        await asyncio.to_thread(kept.write_text, str(forge.port))
         yield bare, forge.url
+
+
+def _port(kept: Path) -> int:
+    """The port of the time before, so that a mission finds its forge again; 0 for any."""
+    try:
+        port = int(kept.read_text())
+        with socket.create_server(("127.0.0.1", port)):
+            return port
+    except (OSError, ValueError):
+        return 0
 
 
 async def connect_remote(client: Client, push_url: Path, forge_url: str) -> None:

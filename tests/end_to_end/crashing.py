@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from cockpit import rehearsal
 from cockpit.client import InProcessClient
 from cockpit.compose import open_core
@@ -75,5 +77,7 @@ async def _go_on(client: Any, mission: str) -> tuple[int, dict[str, Any], list[s
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     words = [*sys.argv[2:], "", ""]
-    print(json.dumps(asyncio.run(main(Path(sys.argv[1]), words[0], words[1]))))
+    found = asyncio.run(main(Path(sys.argv[1]), words[0], words[1]))
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -64,7 +64,7 @@ def test_a_killed_mission_ends_as_an_undisturbed_one(tmp_path: Path, step: str, 
     assert set(found["holds"]) <= {"HOLD-CRASH-RECOVERED"}
     assert found["verified"]
     # Nothing twice: one branch, one pull request, each commit once, each call once.
-    pulls = tmp_path / "data" / "sample" / "remote" / "forge" / "pull_requests.json"
+    pulls = tmp_path / "data" / "sample" / "remote" / "forge" / "pulls.json"
     assert len(json.loads(pulls.read_text())) == 1
     assert found["pushes"] == 1
     subjects = [line for line in remote_log(tmp_path, "--format=%s") if line == "T3:"]
