@@ -6,24 +6,25 @@ a coder can read what the operator can read.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from core.context import RunId
-from core.errors import Unavailable
+from core.errors import Broken, Unavailable
 from core.missions.coder import CoderCall, Where
 from core.planning.planner import AgentResult
 from core.private_files import write_private
+from core.tasks import spawn
 from runner.agents.claude import CODER_TOOLS, REHEARSAL, CliCall, Credential, find_cli
-from runner.agents.stream import parse, read_lines, result_of
-from runner.planner import read_errors
-from runner.process import Exit, GuardedProcess, Start, read_exit
+from runner.agents.result_files import derive, errors_file, forget, stream_file
+from runner.agents.running import AgentProcess, Running
+from runner.process import Start, end_abandoned
 from runner.tail import Tail
 
 _GRACE = 5.0
+_MODE = "acceptEdits"
+_PROMPT_MISSING = AgentResult(end="failed", exit_code=2, error="The prompt is missing.")
+_ROLE_MISSING = AgentResult(end="failed", exit_code=3, error="The role is missing.")
 
 
 @dataclass(slots=True)
@@ -32,8 +33,7 @@ class HostCoder:
 
     cli: Path | None
     credential: Callable[[], Credential]
-    _running: dict[str, GuardedProcess] = field(default_factory=dict)
-    _stalled: set[str] = field(default_factory=set)
+    _running: Running = field(default_factory=Running)
 
     @property
     def where(self) -> Where:
@@ -41,107 +41,99 @@ class HostCoder:
         return "host"
 
     async def run(self, call: CoderCall, on_stall: Callable[[float], None]) -> AgentResult:
-        """Run to the end; ``on_stall`` hears once that nothing was printed for so long."""
-        try:
-            cli = await asyncio.to_thread(find_cli, self.cli)
-        except Unavailable as missing:
-            return AgentResult(end="cli_missing", error=missing.sentence)
-        credential = REHEARSAL if call.rehearsal else await asyncio.to_thread(self.credential)
-        cli_call = _cli_call(cli, call, credential)
-        await asyncio.to_thread(_prepare, cli_call, call)
-        argv = await asyncio.to_thread(cli_call.argv)
-        process = await GuardedProcess.start(
-            Start(
-                argv=argv,
-                cwd=call.worktree,
-                env=cli_call.environment(),
-                stdout=_stream(call),
-                stderr=_errors(call),
-                state=call.folder / "guard",
-                stdin=call.prompt.encode("utf-8", errors="replace"),
-                timeout=call.timeout_seconds,
-                grace=_GRACE,
-            )
-        )
-        self._running[call.run] = process
-        try:
-            watch = _Silence(self, call, process, on_stall)
-            async with Tail(_stream(call), lambda _: None, on_silence=watch.heard):
+        """Run to the end; ``on_stall`` hears once that nothing was printed for so long.
+
+        Raises:
+            Broken: this run is under way already.
+        """
+        with self._running.begin(call.run) as process:
+            if not (call.prompt.strip() and call.role.strip()):
+                return _ROLE_MISSING if call.prompt.strip() else _PROMPT_MISSING
+            try:
+                cli = await asyncio.to_thread(find_cli, self.cli)
+                credential = await self._credential(call)
+                start = await asyncio.to_thread(_prepare, _cli_call(cli, call, credential), call)
+            except Unavailable as missing:
+                return AgentResult(end="cli_missing", error=missing.sentence)
+            if not await process.start(start):
+                return AgentResult(end="stopped")
+            watch = _Silence(call, process, on_stall)
+            async with Tail(stream_file(call.folder), _unheard, on_silence=watch.heard) as tail:
+                watch.tail = tail
                 ended = await process.wait()
-        finally:
-            self._running.pop(call.run, None)
-        result = await asyncio.to_thread(_result, call, ended, credential)
-        if call.run in self._stalled:
-            self._stalled.discard(call.run)
-            result = replace(result, end="stalled", error="No output for too long.")
-        return result
+            result = await asyncio.to_thread(
+                derive, call.folder, ended, call_id=call.run, secret=credential.hidden
+            )
+            if process.stalled:
+                return replace(result, end="stalled", error="No output for too long.")
+            return result
 
     async def find(self, call: CoderCall) -> AgentResult | None:
-        """The result of a run that had ended by itself before we went down."""
-        ended = await asyncio.to_thread(read_exit, call.folder / "guard")
+        """The result of a run that had ended by itself before we went down.
+
+        Whatever is left of one that had not is ended first; such a run has no result.
+
+        Raises:
+            Broken: this run is under way in this process.
+        """
+        if self._running.find(call.run) is not None:
+            raise Broken("A run that is under way was looked for.", data={"run": call.run})
+        ended = await asyncio.to_thread(end_abandoned, call.folder / "guard")
         if ended is None or ended.ended_by in ("owner_gone", "stop"):
             return None
-        credential = REHEARSAL if call.rehearsal else await asyncio.to_thread(self.credential)
-        return await asyncio.to_thread(_result, call, ended, credential)
+        credential = await self._credential(call)
+        return await asyncio.to_thread(
+            derive, call.folder, ended, call_id=call.run, secret=credential.hidden
+        )
 
     async def pause(self, run: RunId) -> None:
-        """Freeze the process tree."""
-        if run in self._running:
-            self._running[run].pause()
+        """Freeze the process tree; unknown ids are ignored."""
+        process = self._running.find(run)
+        if process is not None:
+            await process.pause()
 
     async def resume(self, run: RunId) -> None:
         """Let a frozen process tree go on."""
-        if run in self._running:
-            self._running[run].resume()
+        process = self._running.find(run)
+        if process is not None:
+            await process.resume()
 
     async def stop(self, run: RunId) -> None:
-        """End the process tree within 2 s."""
-        if run in self._running:
-            await self._running[run].stop()
+        """End the process tree within 2 s; its result says ``stopped``."""
+        await self._running.stop(run)
 
-    def end_stalled(self, run: RunId, process: GuardedProcess) -> None:
-        """End a run that has printed nothing for the longest silence."""
-        self._stalled.add(run)
-        process.tell_stop()
+    async def _credential(self, call: CoderCall) -> Credential:
+        return REHEARSAL if call.rehearsal else await asyncio.to_thread(self.credential)
 
 
 class _Silence:
     """Turns the silence of a run into its mark and, later, its end."""
 
-    def __init__(
-        self,
-        coder: HostCoder,
-        call: CoderCall,
-        process: GuardedProcess,
-        on_stall: Callable[[float], None],
-    ):
-        self._coder = coder
+    def __init__(self, call: CoderCall, process: AgentProcess, on_stall: Callable[[float], None]):
         self._call = call
         self._process = process
         self._on_stall = on_stall
         self._marked = False
+        self.tail: Tail | None = None
 
     def heard(self, seconds: float) -> None:
         if self._process.paused:
+            if self.tail is not None:
+                self.tail.forget_silence()
             return
         if seconds >= self._call.stall_mark_seconds and not self._marked:
             self._marked = True
             self._on_stall(seconds)
-        if seconds >= self._call.stall_hold_seconds:
-            self._coder.end_stalled(self._call.run, self._process)
+        if seconds >= self._call.stall_hold_seconds and not self._process.stalled:
+            self._process.stalled = True
+            spawn(self._process.stop(), name=f"stalled {self._call.run}")
+
+
+def _unheard(line: bytes) -> None:
+    """Who wants to see the output reads the file."""
 
 
 def _cli_call(cli: Path, call: CoderCall, credential: Credential) -> CliCall:
-    mode = "acceptEdits"
-    variables = {
-        "CLAUDE_ROLE": "coder",
-        "CLAUDE_MODEL": call.model,
-        "CLAUDE_PERMISSION_MODE": mode,
-        "CLAUDE_ALLOWED_TOOLS": ",".join(CODER_TOOLS),
-        "TASK_ID": call.task,
-        "RUN_ID": call.run,
-    }
-    role = call.folder / "in" / "role.md"
     return CliCall(
         cli=cli,
         folder=call.folder,
@@ -149,47 +141,38 @@ def _cli_call(cli: Path, call: CoderCall, credential: Credential) -> CliCall:
         model=call.model,
         credential=credential,
         tools=CODER_TOOLS,
-        permission_mode=mode,
+        permission_mode=_MODE,
         base_url=call.base_url,
-        extra=("--append-system-prompt-file", str(role)),
-        variables=variables,
+        extra=("--append-system-prompt-file", str(_role_file(call))),
+        variables={
+            "CLAUDE_ROLE": "coder",
+            "CLAUDE_MODEL": call.model,
+            "CLAUDE_PERMISSION_MODE": _MODE,
+            "CLAUDE_ALLOWED_TOOLS": ",".join(CODER_TOOLS),
+            "TASK_ID": call.task,
+            "RUN_ID": call.run,
+        },
     )
 
 
-def _prepare(cli_call: CliCall, call: CoderCall) -> None:
+def _prepare(cli_call: CliCall, call: CoderCall) -> Start:
     cli_call.prepare()
-    write_private(call.folder / "in" / "prompt.txt", call.prompt.encode("utf-8", "replace"))
-    write_private(call.folder / "in" / "role.md", call.role.encode("utf-8", "replace"))
-    _result_file(call).unlink(missing_ok=True)
+    prompt = call.prompt.encode("utf-8", errors="replace")
+    write_private(call.folder / "in" / "prompt.txt", prompt)
+    write_private(_role_file(call), call.role.encode("utf-8", errors="replace"))
+    forget(call.folder)
+    return Start(
+        argv=cli_call.argv(),
+        cwd=call.worktree,
+        env=cli_call.environment(),
+        stdout=stream_file(call.folder),
+        stderr=errors_file(call.folder),
+        state=call.folder / "guard",
+        stdin=prompt,
+        timeout=call.timeout_seconds,
+        grace=_GRACE,
+    )
 
 
-def _stream(call: CoderCall) -> Path:
-    return call.folder / "out" / "stream.jsonl"
-
-
-def _errors(call: CoderCall) -> Path:
-    return call.folder / "out" / "stderr.txt"
-
-
-def _result_file(call: CoderCall) -> Path:
-    return call.folder / "out" / "result.json"
-
-
-def _result(call: CoderCall, ended: Exit, credential: Credential) -> AgentResult:
-    """Derive ``cli-envelope.json`` and ``result.json`` from what the process printed (§7)."""
-    stream = parse(read_lines(_stream(call)))
-    stderr = read_errors(_errors(call), credential)
-    result = result_of(stream, ended, call_id=call.run, stderr=stderr)
-    envelope = call.folder / "out" / "cli-envelope.json"
-    write_private(envelope, orjson.dumps(stream.result or {}))
-    write_private(_result_file(call), orjson.dumps(_plain(result)))
-    return result
-
-
-def _plain(result: AgentResult) -> dict[str, Any]:
-    facts = asdict(result)
-    facts["usage"] = [
-        {**each, "cost_usd": None if each["cost_usd"] is None else str(each["cost_usd"])}
-        for each in facts["usage"]
-    ]
-    return facts
+def _role_file(call: CoderCall) -> Path:
+    return call.folder / "in" / "role.md"

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import orjson
 
 from core.private_files import make_folder, write_private
+from runner.leftovers import MARK, end_leftovers, wait_for_guard
 
 _GUARD = Path(__file__).with_name("guard.py")
+_STOP_SECONDS = 1.7
+_ANSWER_SECONDS = 1.5
 EndedBy = Literal["self", "timeout", "stop", "owner_gone"]
 
 
@@ -31,6 +34,11 @@ class Exit:
     ended_by: EndedBy
     seconds: float
 
+    @property
+    def signal(self) -> int | None:
+        """The number of the signal that ended it."""
+        return -self.exit_code if self.exit_code < 0 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -41,7 +49,7 @@ class Start:
         stdin: what the command reads; empty for nothing.
         state: folder of the guard's own files, private to this one start.
         timeout: seconds, not counted while frozen; None for none.
-        grace: seconds between TERM and KILL.
+        grace: seconds between TERM and KILL after a time-out; a stop waits 1 s at most.
     """
 
     argv: Sequence[str]
@@ -62,6 +70,7 @@ class GuardedProcess:
         """Use :meth:`start`."""
         self._process = process
         self._start = start
+        self._orders = asyncio.Lock()
         self.paused = False
 
     @classmethod
@@ -76,44 +85,59 @@ class GuardedProcess:
                 str(_GUARD),
                 str(spec),
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
-                env=dict(start.env),
+                env={**start.env, MARK: str(start.state)},
                 start_new_session=True,
             )
         return cls(process, start)
 
     async def wait(self) -> Exit:
-        """Wait for the end of the whole tree. Cancelling the wait stops it."""
+        """Wait for the end of the whole tree. Cancelling the wait ends it first."""
         try:
             await self._process.wait()
         except asyncio.CancelledError:
-            self._tell(b"s")
+            await self.stop()
             raise
-        finally:
-            if self._process.returncode is not None and self._process.stdin is not None:
-                self._process.stdin.close()
-        found = read_exit(self._start.state)
-        return found or Exit(self._process.returncode or -9, "owner_gone", 0.0)
+        self._close()
+        found = await asyncio.to_thread(read_exit, self._start.state)
+        if found is None:
+            await asyncio.to_thread(end_leftovers, self._start.state)
+        return found or Exit(-9, "owner_gone", 0.0)
 
     async def stop(self) -> None:
-        """End the tree; returns when nothing of it is left."""
+        """End the tree within 2 s; returns when nothing of it is left."""
         self.tell_stop()
-        await self._process.wait()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            await asyncio.to_thread(end_leftovers, self._start.state)
+            await self._process.wait()
+        self._close()
 
     def tell_stop(self) -> None:
         """Ask for the end of the tree without waiting for it."""
         self._tell(b"s")
 
-    def pause(self) -> None:
-        """Freeze the tree."""
+    async def pause(self) -> None:
+        """Freeze the tree; returns when it stands still."""
         self.paused = True
-        self._tell(b"p")
+        await self._order(b"p")
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Let a frozen tree go on."""
         self.paused = False
-        self._tell(b"r")
+        await self._order(b"r")
+
+    async def _order(self, letter: bytes) -> None:
+        """Tell the guard and wait for its answer, which is the letter again."""
+        assert self._process.stdout is not None
+        async with self._orders:
+            self._tell(letter)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await self._process.stdout.read(1)
 
     def _tell(self, order: bytes) -> None:
         pipe = self._process.stdin
@@ -121,14 +145,30 @@ class GuardedProcess:
             with contextlib.suppress(ConnectionError):
                 pipe.write(order)
 
+    def _close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
 
 def read_exit(state: Path) -> Exit | None:
     """How the command of that folder ended; None while it runs or when its guard was killed."""
     try:
         facts = orjson.loads((state / "exit.json").read_bytes())
-    except (OSError, ValueError):
+        seconds = float(facts["ended_at"]) - float(facts["started_at"])
+        code, ended_by = int(facts["exit_code"]), facts["ended_by"]
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return Exit(facts["exit_code"], facts["ended_by"], facts["ended_at"] - facts["started_at"])
+    return Exit(code, ended_by, max(0.0, seconds)) if ended_by in get_args(EndedBy) else None
+
+
+def end_abandoned(state: Path) -> Exit | None:
+    """After a crash of the owner: how the command ended, with nothing of it left. Blocks.
+
+    Its guard ends the tree by itself when the owner's pipe breaks; what is left then is killed.
+    """
+    wait_for_guard(state)
+    end_leftovers(state)
+    return read_exit(state)
 
 
 def _write_spec(start: Start) -> Path:

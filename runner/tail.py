@@ -12,13 +12,14 @@ from core.tasks import spawn
 
 _EVERY = 0.1
 _CHUNK = 1 << 20
+_MAX_LINE = 32 << 20
 
 
 class Tail:
     """Reads what is appended to a file while the ``async with`` block runs, and then the rest.
 
     Looking ten times a second is cheaper than a watch on each run's file, and sees a file that
-    does not exist yet.
+    does not exist yet. The file is read on a thread; the callbacks are called on the loop.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Tail:
         self._at = 0
         self._rest = b""
         self._heard = time.monotonic()
+        self._ending = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -47,35 +49,51 @@ class Tail:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Read what is left, then end."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        if kind is None:
-            while await asyncio.to_thread(self._read):
-                pass
+        """Read what is left, then end; after a failure end at once."""
+        self._ending.set()
+        if kind is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            return
+        await self._task
+
+    def forget_silence(self) -> None:
+        """Count the silence from now on."""
+        self._heard = time.monotonic()
 
     async def _follow(self) -> None:
-        while True:
-            if await asyncio.to_thread(self._read):
+        while not self._ending.is_set():
+            if await self._more():
                 self._heard = time.monotonic()
                 continue
             if self._on_silence is not None:
                 self._on_silence(time.monotonic() - self._heard)
-            await asyncio.sleep(_EVERY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY):
+                    await self._ending.wait()
+        while await self._more():
+            pass
+        if self._rest:
+            self._on_line(self._rest)
 
-    def _read(self) -> bool:
-        """One chunk; false when there was nothing new."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                chunk = file.read(_CHUNK)
-        except OSError:
-            return False
+    async def _more(self) -> bool:
+        """Hand on one chunk; false when there was nothing new."""
+        chunk = await asyncio.to_thread(self._read)
         if not chunk:
             return False
         self._at += len(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > _MAX_LINE:
+            self._rest = b""
         for line in lines:
             self._on_line(line)
         return True
+
+    def _read(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                return file.read(_CHUNK)
+        except OSError:
+            return b""

@@ -4,10 +4,11 @@ Total: whatever a process printed, the answer is a result. The truth is the ``re
 its ``subtype`` says success even when it failed, and assistant events are never summed.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from core.planning.planner import AgentEnd, AgentResult
 from runner.process import Exit
 
 MAX_LINE = 32 << 20
-_NOT_LOGGED_IN = ("not logged in", "please run /login", "invalid api key", "oauth token")
+_NOT_LOGGED_IN = ("not logged in", "please run /login", "invalid api key")
 _TIMED_OUT = 124
 _MOST_TEXT = 200_000
+_MOST_ERROR = 500
+_MOST_DEPTH = 100
+_LAST_SECOND = 253_402_300_799
 
 
 @dataclass(slots=True)
@@ -29,15 +33,16 @@ class Stream:
 
     Attributes:
         result: the last ``result`` event.
-        resets_at: from a rate limit that rejected the call.
+        rejected: whether a rate limit refused the call.
+        resets_at: when that limit ends, where it was said.
+        broken: lines that are no events.
     """
 
     result: dict[str, Any] | None = None
-    resets_at: datetime | None = None
     rejected: bool = False
+    resets_at: datetime | None = None
     lines: int = 0
     broken: int = 0
-    errors: list[str] = field(default_factory=list)
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -73,8 +78,39 @@ def event_of(line: bytes) -> dict[str, Any] | None:
     try:
         event = orjson.loads(line)
     except ValueError:
+        event = _leniently(line)
+    return event if isinstance(event, dict) and _fits(event, _MOST_DEPTH) else None
+
+
+def _fits(value: Any, depth: int) -> bool:
+    """Whether what is nested in ``value`` is no deeper than anyone needs."""
+    if isinstance(value, dict):
+        return depth > 0 and all(_fits(each, depth - 1) for each in value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(_fits(each, depth - 1) for each in value)
+    return True
+
+
+def _leniently(line: bytes) -> Any:
+    """A line with half characters, which a CLI that cuts its text prints now and then."""
+    if not line.lstrip().startswith(b"{"):
         return None
-    return event if isinstance(event, dict) else None
+    try:
+        text = line.decode("utf-8", errors="replace")
+        return _whole(json.loads(text, strict=False, parse_constant=lambda _: None))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole(value: Any) -> Any:
+    """``value`` with every half of a surrogate pair replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return value
 
 
 def text_of(event: Mapping[str, Any]) -> str:
@@ -85,8 +121,7 @@ def text_of(event: Mapping[str, Any]) -> str:
     delta = inner.get("delta")
     if not isinstance(delta, dict) or delta.get("type") != "text_delta":
         return ""
-    text = delta.get("text")
-    return text if isinstance(text, str) else ""
+    return _text(delta.get("text"))
 
 
 def result_of(stream: Stream, ended: Exit, *, call_id: str, stderr: str) -> AgentResult:
@@ -99,7 +134,7 @@ def result_of(stream: Stream, ended: Exit, *, call_id: str, stderr: str) -> Agen
         structured=result.get("structured_output"),
         text=_text(result.get("result"))[:_MOST_TEXT],
         usage=tuple(usage_of(result, call_id)),
-        resets_at=stream.resets_at,
+        resets_at=stream.resets_at if end == "rate_limited" else None,
         error="" if end == "finished" else _error(result, stderr, ended),
         duration_ms=_count(result.get("duration_ms")) or int(ended.seconds * 1000),
         turns=_count(result.get("num_turns")),
@@ -114,29 +149,25 @@ def _end(stream: Stream, ended: Exit, stderr: str) -> AgentEnd:
         return "lost"
     if ended.ended_by == "timeout" or ended.exit_code == _TIMED_OUT:
         return "timed_out"
-    if result is None:
-        return "auth_failed" if _says_login(stderr) else "failed"
-    if result.get("is_error") is False and ended.exit_code == 0:
+    if result is not None and result.get("is_error") is False and ended.exit_code == 0:
         return "finished"
-    return _failure(result, stream, stderr)
+    return _failure(result or {}, stream, stderr)
 
 
 def _failure(result: Mapping[str, Any], stream: Stream, stderr: str) -> AgentEnd:
     status = result.get("api_error_status")
-    if status == 429 and stream.rejected:
+    if stream.rejected and status in (429, None):
         return "rate_limited"
-    if status in (401, 403) or _says_login(_text(result.get("result")) + stderr):
+    if status in (401, 403):
+        return "auth_failed"
+    said = f"{_text(result.get('result'))[:_MOST_ERROR]}\n{stderr}".lower()
+    if status is None and any(words in said for words in _NOT_LOGGED_IN):
         return "auth_failed"
     return "failed"
 
 
-def _says_login(text: str) -> bool:
-    lowered = text.lower()
-    return any(words in lowered for words in _NOT_LOGGED_IN)
-
-
 def usage_of(result: Mapping[str, Any], call_id: str) -> Iterator[ModelUsage]:
-    """One entry for each model, from ``modelUsage`` only."""
+    """One entry for each model, from ``modelUsage`` only (domain.md §14)."""
     models = result.get("modelUsage")
     if not isinstance(models, dict):
         return
@@ -156,21 +187,21 @@ def usage_of(result: Mapping[str, Any], call_id: str) -> Iterator[ModelUsage]:
         )
 
 
+def _number(value: object) -> float | int | None:
+    """A finite number of zero or more; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        return 0
-    return max(0, int(min(value, 10**15)))
+    return int(min(_number(value) or 0, 10**15))
 
 
 def _money(value: object) -> Decimal | None:
     """The stated cost; what is no amount is unknown, never 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    amount = _number(value)
+    return None if amount is None or amount > 10**9 else Decimal(str(amount))
 
 
 def _text(value: object) -> str:
@@ -181,13 +212,13 @@ def _rate_limit(found: Stream, event: Mapping[str, Any]) -> None:
     info = event.get("rate_limit_info")
     if not isinstance(info, dict) or info.get("status") != "rejected":
         return
-    resets = info.get("resetsAt")
-    if isinstance(resets, int | float) and not isinstance(resets, bool) and 0 < resets < 2**40:
-        found.rejected = True
+    found.rejected = True
+    resets = _number(info.get("resetsAt"))
+    if resets is not None and 0 < resets <= _LAST_SECOND:
         found.resets_at = datetime.fromtimestamp(resets, UTC)
 
 
 def _error(result: Mapping[str, Any], stderr: str, ended: Exit) -> str:
     said = _text(result.get("result")) or stderr.strip()
-    line = " ".join(said.split())[:500]
+    line = " ".join(said[: 20 * _MOST_ERROR].split())[:_MOST_ERROR]
     return line or f"The process ended with exit code {ended.exit_code}."
