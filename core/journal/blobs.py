@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from core.errors import Broken, Invalid
@@ -19,10 +20,10 @@ class Blobs:
         self._folder = folder
 
     def put(self, content: bytes) -> str:
-        """Store ``content`` durably; its digest."""
+        """Store ``content`` durably; its digest. A damaged copy of it is replaced."""
         digest = hashlib.sha256(content).hexdigest()
         path = self._path(digest)
-        if not path.exists():
+        if _content(path) != content:
             make_folder(path.parent)
             write_private(path, content)
         return digest
@@ -34,18 +35,32 @@ class Blobs:
             Invalid: no digest of ours, or nothing is stored under it.
             Broken: the file was changed.
         """
-        path = self._path(digest)
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            raise Invalid("digest", f"No content is stored as {digest!r}.") from None
-        with os.fdopen(handle, "rb") as file:
-            content = file.read()
+        content = _content(self._path(digest))
+        if content is None:
+            raise Invalid(
+                "digest",
+                f"No content is stored as {digest!r}.",
+                recovery="Use a digest that an event names.",
+            )
         if hashlib.sha256(content).hexdigest() != digest:
             raise Broken(f"The stored content {digest} was changed.")
         return content
 
     def _path(self, digest: str) -> Path:
         if len(digest) != 64 or not _HEX.issuperset(digest):
-            raise Invalid("digest", f"{digest!r} is no digest.")
+            raise Invalid(
+                "digest",
+                f"{digest!r} is no digest.",
+                recovery="A digest is 64 hexadecimal digits in lower case.",
+            )
         return self._folder / digest[:2] / digest
+
+
+def _content(path: Path) -> bytes | None:
+    """What the file holds; None where there is no regular file of ours."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
