@@ -3,19 +3,20 @@
 The tables it drops are the projections' own; the stored tables are never touched.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, delete, insert, inspect, select
 
 from core.journal import recording
-from core.journal.envelope import Envelope
+from core.journal.chain import StoredEvent
 from core.journal.interfaces import Aggregate, Projection, Write
 from core.journal.statements import Statements
-from core.journal.store import EVENT, HEAD, META, STORED
+from core.journal.store import HEAD, META, driver, every_event
 
-PAGE = 5_000  # events
+PAGE = 5_000  # events between two reports of progress
 _PREFIX = "projection:"
 Progress = Callable[[int, int], None]
 
@@ -70,25 +71,46 @@ class Rebuilding:
 
     def _replay(self, connection: Connection) -> int:
         total = connection.execute(select(HEAD.c.seq)).scalar_one()
-        statements, states = Statements(), dict[str, Any]()
-        events = after = 0
-        query = select(*STORED).order_by(EVENT.c.seq).limit(PAGE)
-        while rows := connection.execute(query.where(EVENT.c.seq > after)).all():
-            page = recording.envelopes_of(rows)
-            statements.apply(connection, self._writes(page, states))
-            after = page[-1].seq
-            events += len(page)
-            self._progress(events, total)
-        return events
+        replay = _Replay(self._projections, self._aggregate_of)
+        self._progress(0, total)
+        with closing(every_event(driver(connection))) as rows:
+            # Event by event, so that none is held: what lives longer costs its garbage collection.
+            Statements().apply(connection, replay.writes(self._watched(rows, total)))
+        self._progress(replay.events, total)
+        return replay.events
 
-    def _writes(self, page: Sequence[Envelope], states: dict[str, Any]) -> Iterator[Write]:
-        for envelope in page:
-            stream = envelope.stream
-            aggregate = self._aggregate_of(stream)
-            before = states[stream] if stream in states else aggregate.initial(stream)
-            after = states[stream] = aggregate.evolve(before, envelope)
-            for projection in self._projections:
-                yield from projection.writes(envelope, before, after)
+    def _watched(self, rows: Iterable[StoredEvent], total: int) -> Iterator[StoredEvent]:
+        for number, row in enumerate(rows):
+            if number % PAGE == 0 and number:
+                self._progress(number, total)
+            yield row
+
+
+class _Replay:
+    """The states of all streams on their way through the whole journal."""
+
+    def __init__(self, projections: Sequence[Projection], aggregate_of: Callable[[str], Aggregate]):
+        self.events = 0
+        self._writers = [projection.writes for projection in projections]
+        self._aggregate_of = aggregate_of
+        self._streams: dict[str, tuple[Aggregate, Any]] = {}
+
+    def writes(self, rows: Iterable[StoredEvent]) -> Iterator[Write]:
+        """The statements of every event, in order."""
+        streams, writers = self._streams, self._writers
+        for row in rows:
+            envelope = recording.envelope_of(row)
+            stream = row.stream
+            aggregate, before = streams.get(stream) or self._begin(stream)
+            after = aggregate.evolve(before, envelope)
+            streams[stream] = aggregate, after
+            self.events += 1
+            for writes in writers:
+                yield from writes(envelope, before, after)
+
+    def _begin(self, stream: str) -> tuple[Aggregate, Any]:
+        aggregate = self._aggregate_of(stream)
+        return aggregate, aggregate.initial(stream)
 
 
 def _make_anew(connection: Connection, metadata: MetaData, tables: Sequence[Table]) -> None:

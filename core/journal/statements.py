@@ -3,9 +3,10 @@
 SQLAlchemy's own way costs 30–60 µs a statement; a rebuild runs millions of them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Executable
@@ -15,8 +16,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from core.journal.interfaces import Write
 from core.journal.store import driver
 
-_MOST = 512
-_Key = tuple[int, tuple[str, ...]]
+_MOST = 512  # statements
+_BATCH = 500  # rows
+# A statement, which is equal to itself alone, and the names of its parameters.
+_Shape = tuple[Executable, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +58,41 @@ class Statements:
 
     def __init__(self) -> None:
         """Nothing is prepared yet."""
-        # With the statement itself, which must live as long as its identity is a key.
-        self._known: dict[_Key, tuple[Executable, _Prepared | None]] = {}
+        self._known: dict[_Shape, _Prepared | None] = {}
 
     def apply(self, connection: Connection, writes: Iterable[Write]) -> None:
-        """Run statements in order; equal ones that follow each other go together."""
-        cursor = driver(connection).cursor()
-        try:
-            for (_, keys), same in groupby(writes, _key):
-                alike = list(same)
-                statement = alike[0][0]
+        """Run statements in order; equal ones that follow each other go together.
+
+        ``writes`` is drawn one by one and never held, however long it is.
+        """
+        with closing(driver(connection).cursor()) as cursor:
+            for (statement, keys), alike in groupby(writes, _shape):
                 prepared = self._prepared(connection, statement, keys)
                 if prepared is None:
-                    connection.execute(statement, [params for _, params in alike])
-                elif len(alike) == 1:
-                    cursor.execute(prepared.text, prepared.row(alike[0][1]))
+                    _by_sqlalchemy(connection, statement, alike)
                 else:
-                    cursor.executemany(prepared.text, [prepared.row(p) for _, p in alike])
-        finally:
-            cursor.close()
+                    row = prepared.row
+                    cursor.executemany(prepared.text, (row(params) for _, params in alike))
 
     def _prepared(
         self, connection: Connection, statement: Executable, keys: tuple[str, ...]
     ) -> _Prepared | None:
-        key = (id(statement), keys)
-        if key in self._known:
-            return self._known[key][1]
+        shape = (statement, keys)
+        if shape in self._known:
+            return self._known[shape]
         if len(self._known) >= _MOST:  # a projection that makes its statements anew each time
             return None
-        prepared = _prepare(statement, keys, connection.dialect)
-        self._known[key] = statement, prepared
-        return prepared
+        found = self._known[shape] = _prepare(statement, keys, connection.dialect)
+        return found
 
 
-def _key(write: Write) -> _Key:
-    return id(write[0]), tuple(write[1])
+def _shape(write: Write) -> _Shape:
+    return write[0], tuple(write[1])
+
+
+def _by_sqlalchemy(connection: Connection, statement: Executable, alike: Iterator[Write]) -> None:
+    while some := [params for _, params in islice(alike, _BATCH)]:
+        connection.execute(statement, some)
 
 
 def _prepare(statement: Executable, keys: Sequence[str], dialect: Dialect) -> _Prepared | None:

@@ -6,7 +6,7 @@ the file is settled outside.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,13 +119,20 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        self._writing.dispose()
         self._reading.dispose()
+        # Last: only one that may write moves the WAL into the file, and the next opening would
+        # read what is left of it.
+        self._writing.dispose()
 
 
 def closed() -> Refused:
     """What anyone hears who asks a closed journal."""
     return Refused("JOURNAL_CLOSED", "The journal is closed.", recovery="Open it again.")
+
+
+def settle(connection: Connection) -> None:
+    """Move the WAL into the file, after a transaction that made it large."""
+    driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager
@@ -140,7 +147,7 @@ def transaction(connection: Connection) -> Iterator[None]:
         raise
 
 
-def every_event(connection: sqlite3.Connection) -> Iterator[StoredEvent]:
+def every_event(connection: sqlite3.Connection) -> Generator[StoredEvent, None, None]:
     """All stored events in the order of ``seq``.
 
     Raises:

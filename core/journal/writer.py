@@ -27,7 +27,7 @@ from core.journal.group import Group, Part
 from core.journal.interfaces import Append, Projection
 from core.journal.statements import Statements
 from core.journal.states import States
-from core.journal.store import HEAD, Store, closed, driver, transaction
+from core.journal.store import HEAD, Store, closed, driver, settle, transaction
 
 MAX_GROUP = 512  # appends in one transaction
 MAX_GROUP_BYTES = 8 << 20  # of payloads in one transaction
@@ -192,8 +192,11 @@ class Writer:
     def _perform(self, job: Job) -> None:
         def perform() -> Any:
             with transaction(self._connection):
-                return job.run(self._connection)
+                result = job.run(self._connection)
+            settle(self._connection)
+            return result
 
+        self._head = None
         _answer([(job.future, caught(perform))])
 
 
