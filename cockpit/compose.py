@@ -36,7 +36,6 @@ from core.vault import Vault
 
 if TYPE_CHECKING:
     from runner.agents.claude import Credential
-    from runner.rehearsal.server import RehearsalServer
 
 __all__ = ["Core", "catalog", "events", "open_core"]
 
@@ -55,13 +54,13 @@ class ConfiguredEndpoints:
     """Where providers are reached: the settings' URLs, or the rehearsal server's."""
 
     settings: Settings
-    rehearsal: "RehearsalServer"
+    rehearsal_url: Callable[[str], str] | None
 
     def base_url(self, provider: str, rehearsal: str) -> str | None:
         """The base URL of a provider; None for the provider's own."""
         configured: str | None = getattr(self.settings.providers, provider).base_url
-        if rehearsal and configured is None:
-            return self.rehearsal.base_url(rehearsal)
+        if rehearsal and configured is None and self.rehearsal_url is not None:
+            return self.rehearsal_url(rehearsal)
         return configured
 
     def model(self, provider: str) -> str:
@@ -94,9 +93,20 @@ async def open_core(
 
     vault = open_vault(folders, settings, dict(os.environ))
     async with RehearsalServer(scripts.load_all()) as rehearsal:
-        parts = real_parts(folders, settings, vault, rehearsal)
+        parts = real_parts(folders, settings, vault, rehearsal.base_url)
         async with open_with(folders, settings, parts, at_point=at_point) as core:
             yield replace(core, vault=vault)
+
+
+@asynccontextmanager
+async def open_to_read(folders: Folders, settings: Settings) -> AsyncIterator[Core]:
+    """Open the journal to look at it: nothing is driven, and nothing is recorded."""
+    from runner.vault import open_vault
+
+    vault = open_vault(folders, settings, dict(os.environ))
+    parts = real_parts(folders, settings, vault, None)
+    async with open_with(folders, settings, parts, conduct=False) as core:
+        yield replace(core, vault=vault)
 
 
 @asynccontextmanager
@@ -107,10 +117,12 @@ async def open_with(
     *,
     context: Context | None = None,
     at_point: Point = no_point,
+    conduct: bool = True,
 ) -> AsyncIterator[Core]:
     """Open the journal and run the core with the given parts.
 
     Args:
+        conduct: drive what is under way; without, the core only answers.
         at_point: told when a step passes its intent, act, outcome and end.
     """
     context = context or Context()
@@ -139,6 +151,9 @@ async def open_with(
         )
         gate = Gate(parts.writer, parts.office)
         conductor = Conductor(desk, actions(gate), answer_open_turns, at_point)
+        if not conduct:
+            yield Core(desk, conductor)
+            return
         started = CoreStarted(pid=os.getpid(), version=version("operator-cockpit"))
         await desk.write("system", [started], actor="system")
         await conductor.start()
@@ -179,7 +194,10 @@ def actions(gate: Gate) -> dict[str, Action]:
 
 
 def real_parts(
-    folders: Folders, settings: Settings, vault: Vault, rehearsal: "RehearsalServer"
+    folders: Folders,
+    settings: Settings,
+    vault: Vault,
+    rehearsal_url: Callable[[str], str] | None,
 ) -> Parts:
     """Adapters for git, the Claude CLI, the validators and GitHub."""
     from runner.coder import HostCoder
@@ -219,7 +237,7 @@ def real_parts(
     return Parts(
         ports,
         GitRemoteWriter(workshop, GithubWriter(token), token, office.check),
-        ConfiguredEndpoints(settings, rehearsal),
+        ConfiguredEndpoints(settings, rehearsal_url),
         office,
         lambda: _known(vault),
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -46,6 +47,13 @@ def real_core(folders: Folders, settings: Settings) -> AbstractAsyncContextManag
     from cockpit.compose import open_core
 
     return open_core(folders, settings)
+
+
+def reading_core(folders: Folders, settings: Settings) -> AbstractAsyncContextManager[CoreLike]:
+    """The core for looking only: nothing is driven. It is not served either."""
+    from cockpit.compose import open_to_read
+
+    return open_to_read(folders, settings)
 
 
 class Standing:
@@ -173,6 +181,10 @@ async def owned_core(profile: Profile, open_core: OpenCore = real_core) -> Async
     folders = profile.folders.make()
     configuration = configuration_of(settings)
     with Ownership.take(folders, kind="command", configuration=configuration):
+        if open_core is reading_core:
+            async with open_core(folders, settings) as core:
+                yield core
+            return
         standing = Standing(profile, "command", configuration)
         async with open_core(folders, settings) as core, served(core, standing, _nothing):
             yield core
@@ -215,12 +227,20 @@ async def _owned_or_reached(
             if refusal.code != "JOURNAL_OWNED" or in_process or time.monotonic() > latest:
                 raise
         else:
+            stack.push_async_exit(partial(_rested, core))
             return InProcessClient(core.desk)
         await asyncio.sleep(pause)  # the owner is about to listen, or about to let go
         pause = min(2 * pause, 0.5)
         client = await _reached(profile)
         if client is not None:
             return client
+
+
+async def _rested(core: CoreLike, kind: type[BaseException] | None, *_: object) -> None:
+    """A command that began work and owns the core stays until that work waits or has ended."""
+    conductor = getattr(core, "conductor", None)
+    if kind is None and conductor is not None:
+        await conductor.rest()
 
 
 async def _reached(profile: Profile) -> SocketClient | None:

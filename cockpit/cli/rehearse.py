@@ -49,7 +49,7 @@ def rehearse(
         surface.show(result)
     else:
         for line in summary(result):
-            typer.echo(line.replace("cockpit mission", f"cockpit --profile {PROFILE} mission"))
+            typer.echo(line.replace(": cockpit ", f": cockpit --profile {PROFILE} "))
     raise typer.Exit(code)
 
 

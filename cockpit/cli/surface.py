@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import orjson
 import typer
 
+from cockpit.cli.declared import listed
 from cockpit.cli.exit_codes import exit_code
 from cockpit.visible import visible
 
@@ -63,15 +64,23 @@ class Surface:
 
     def perform(self, name: str, params: Mapping[str, Any]) -> None:
         """Perform one operation and show its answer."""
-        self.show(self.with_client(lambda client: client.call(name, params)))
+        declared = listed().get(name)
+        reads = declared is not None and declared.scope == "read"
+        self.show(self.with_client(lambda client: client.call(name, params), reads=reads))
 
-    def with_client(self, work: "Callable[[Client], Awaitable[_T]]") -> _T:
-        """Do ``work`` with the Desk: the running owner's, or one opened for the duration."""
-        from cockpit.hosting import attached, real_core
+    def with_client(self, work: "Callable[[Client], Awaitable[_T]]", *, reads: bool = False) -> _T:
+        """Do ``work`` with the Desk: the running owner's, or one opened for the duration.
+
+        Args:
+            reads: the work only looks, so that a core opened here drives nothing.
+        """
+        from cockpit.hosting import attached, reading_core, real_core
 
         async def run(profile: "Profile") -> _T:
             async with attached(
-                profile, in_process=self.in_process, open_core=self.open_core or real_core
+                profile,
+                in_process=self.in_process,
+                open_core=self.open_core or (reading_core if reads else real_core),
             ) as client:
                 return await work(client)
 

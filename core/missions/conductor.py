@@ -118,6 +118,20 @@ class Conductor:
         tasks = [task for (name, _), task in self._working.items() if name == mission]
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def rest(self) -> None:
+        """Wait until nothing is being done: all work waits for somebody, is frozen or has ended."""
+        while True:
+            await self._catch_up()
+            busy = [
+                task
+                for (mission, _), task in self._working.items()
+                if self.desk.mission(mission).state != "paused"
+            ]
+            busy += self._talking.values()
+            if not busy:
+                return
+            await asyncio.wait(busy)
+
     async def stop(self, mission: str) -> None:
         """End the process trees of a mission; the journal already says that it is cancelled."""
         state = self.desk.mission(mission)

@@ -11,7 +11,7 @@ DRAWERS = {"utils", "helpers", "common", "misc", "manager", "base", "handler", "
 # The three places that may catch everything, and why.
 BROAD = {
     "core/missions/conductor.py": "a bug in one step must not end the day for all others",
-    "core/journal/writer.py": "a bug in a projection must not silence the only writer",
+    "core/journal/failures.py": "a bug in a projection must not silence the only writer",
 }
 # Where code may ask whether something is a rehearsal (domain.md §16): the gate, the labels, and
 # the places that wire a rehearsal to its server and its placeholder credential.
