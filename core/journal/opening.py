@@ -22,6 +22,7 @@ from core.private_files import FILE_MODE
 
 SCHEMA = 2
 _OURS = {"event", "journal_head", "journal_meta"}
+_MAGIC = b"SQLite format 3\0"
 _NONE = 0  # the schema of an empty file, which becomes a new journal
 
 
@@ -71,6 +72,9 @@ def _make_private(path: Path) -> None:
             raise _not_readable(path, "it is no regular file")
         if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) != FILE_MODE:
             os.fchmod(handle, FILE_MODE)
+        # SQLite takes a file shorter than its header for an empty one, and writes over it.
+        if os.read(handle, len(_MAGIC)) not in (b"", _MAGIC):
+            raise _not_readable(path, "it is no SQLite file")
     finally:
         os.close(handle)
 
@@ -128,8 +132,9 @@ def _create(store: Store) -> None:
 
 def _migrate(store: Store, found: int, context: Context) -> None:
     """Bring an older journal to today's schema, after a backup copy (domain.md §2)."""
-    at = context.now().strftime("%Y%m%dT%H%M%S%f")
-    copy = store.path.with_name(f"{store.path.stem}-schema{found}-{at}.bak")
+    copy = store.path.with_name(
+        f"{store.path.stem}-schema{found}-{context.ulid(context.now())}.bak"
+    )
     back_up(store.path, copy)
     # alembic costs more than a whole start and is needed once in a journal's life.
     from core.journal.migrations import upgrade
