@@ -9,19 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 import httpx2
 
 MAX_BODY = 8 << 20
-# What a request may carry beside the headers that the caller names; SDKs add others from the shell.
-_MAY_LEAVE = frozenset(
-    {
-        "accept",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "transfer-encoding",
-        "user-agent",
-        "x-github-api-version",
-    }
-)
+JSON = {"accept": "application/json", "content-type": "application/json"}
+_ALWAYS = {"accept-encoding": "identity", "user-agent": "operator-cockpit"}
 
 
 class BodyRefusedError(httpx2.TransportError):
@@ -50,9 +39,10 @@ class _Transport(httpx2.AsyncHTTPTransport):
         self._headers = headers
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        for name in [name for name in request.headers if name not in _MAY_LEAVE]:
-            del request.headers[name]
-        request.headers.update({"accept-encoding": "identity", **self._headers})
+        # SDKs take headers from the shell, Host and Authorization included: none of theirs leave.
+        length = {"content-length": str(len(await request.aread()))}
+        own = {"host": request.url.netloc.decode("ascii"), **_ALWAYS, **self._headers}
+        request.headers = httpx2.Headers(own if request.method == "GET" else {**own, **length})
         response = await super().handle_async_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
@@ -67,7 +57,7 @@ def client(timeout_seconds: float, headers: Mapping[str, str]) -> httpx2.AsyncCl
 
     Args:
         timeout_seconds: to connect, and between two pieces of an answer; not of the whole.
-        headers: sent with every request, such as the credential; they replace any others.
+        headers: sent with every request, such as the credential, and no others are.
     """
     return httpx2.AsyncClient(
         transport=_Transport(headers),

@@ -16,7 +16,7 @@ import stamina
 from core.delivery.forge import ForgeRepo
 from core.delivery.local_urls import is_local_url
 from core.errors import Refused, Unavailable
-from runner.http_client import client
+from runner.http_client import JSON, client
 from runner.waiting import Pace, seconds_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ USER_AGENT = "operator-cockpit"
 LOCAL_TOKEN = "rehearsal"  # noqa: S105
 PACE = Pace(first_wait=0.5, jitter=0.5, longest_wait=15.0)
 _ATTEMPTS = 3
+_HEADERS = {
+    **JSON,
+    "accept": "application/vnd.github+json",
+    "x-github-api-version": API_VERSION,
+    "user-agent": USER_AGENT,
+}
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,1000}")
 _T = TypeVar("_T")
 
@@ -87,7 +93,7 @@ class GithubApi:
         self, repo: ForgeRepo, method: str, path: str, names: Mapping[str, str], data: Any
     ) -> Any:
         token = await asyncio.to_thread(self._credential, repo.api_url)
-        headers = {"authorization": f"token {token}", "x-github-api-version": API_VERSION}
+        headers = {**_HEADERS, "authorization": f"Bearer {token}"}
         http = await asyncio.to_thread(client, self._timeout, headers)
         async with http:
             try:

@@ -9,7 +9,7 @@ import httpx2
 
 from core.judgement.judge import JudgeCall, JudgeReply
 from core.ledger.model_usage import ModelUsage
-from runner.http_client import BodyRefusedError, client
+from runner.http_client import JSON, BodyRefusedError, client
 from runner.judges.answered import Seen, count, request_id, usage_row
 from runner.judges.attempts import PACE, Answer, ask, failure_of
 from runner.judges.keys import REHEARSAL_KEY, checked_key
@@ -64,7 +64,7 @@ def _sdk(call: JudgeCall, key: str, seen: Seen) -> "tuple[httpx2.AsyncClient, ge
     from google.genai import client as genai_client
     from google.genai import types
 
-    http = client(call.timeout_seconds, {"x-goog-api-key": key})
+    http = client(call.timeout_seconds, {"x-goog-api-key": key, **JSON})
     http.event_hooks["response"].append(seen.note)
     options = types.HttpOptions(
         base_url=call.base_url or _PROVIDER_URL,

@@ -8,7 +8,7 @@ import httpx2
 
 from core.judgement.judge import JudgeCall, JudgeReply
 from core.ledger.model_usage import ModelUsage
-from runner.http_client import BodyRefusedError, client
+from runner.http_client import JSON, BodyRefusedError, client
 from runner.judges.answered import Seen, count, request_id, usage_row
 from runner.judges.attempts import PACE, Answer, ask, failure_of
 from runner.judges.keys import REHEARSAL_KEY, checked_key
@@ -51,7 +51,7 @@ def _sdk(call: JudgeCall, key: str, seen: Seen) -> "openai.AsyncOpenAI":
     """The SDK with nothing left for it to look up in the shell; importing it takes seconds."""
     import openai
 
-    http = client(call.timeout_seconds, {"authorization": f"Bearer {key}"})
+    http = client(call.timeout_seconds, {"authorization": f"Bearer {key}", **JSON})
     http.event_hooks["response"].append(seen.note)
     return openai.AsyncOpenAI(
         api_key=key,
