@@ -14,6 +14,7 @@ from core.journal.events.delivery import (
 from core.journal.events.shared import ApprovalExpired, ApprovalRequested, HoldRaised
 from core.judgement.evidence import mission_package
 from core.judgement.judge import JudgeCall, JudgeReply
+from core.judgement.measuring import measure
 from core.judgement.merge_policy import (
     ApprovalFacts,
     CommandStatus,
@@ -25,7 +26,7 @@ from core.judgement.merge_policy import (
 )
 from core.judgement.verdicts import Judgement, failed_call, parse_reply, reply_schema
 from core.ledger.spending import PROVIDER_OF_FAMILY, require_call, usage_events
-from core.missions.run_steps import measure, repo_of
+from core.missions.run_steps import repo_of
 from core.missions.state import MissionState
 from core.missions.steps import Step
 from core.planning.prompts import validator_instructions
@@ -39,10 +40,9 @@ async def package(desk: Desk, state: MissionState, step: Step) -> Sequence[Event
     """Measure the mission's tip and store the package that everything after binds to."""
     number = state.package_count + 1
     key = f"{state.id}-{number}"
-    commands = await measure(desk, state, key, state.base, state.head)
-    found = await mission_package(
-        desk, state, repo_of(desk, state), number=number, commands=commands
-    )
+    repo = repo_of(desk, state)
+    commands = await measure(desk, state, repo, key=key, base=state.base, head=state.head)
+    found = await mission_package(desk, state, repo, number=number, commands=commands)
     risk = found.measured.risk
     events: list[Event] = [
         ApprovalExpired(approval=a.id, reason="newer evidence")

@@ -3,7 +3,6 @@
 Each is repeatable after a crash. Rules are elsewhere; this only calls ports and names outcomes.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from core.journal.events.run import (
 )
 from core.journal.events.shared import ApprovalRequested
 from core.judgement.evidence import run_package
-from core.judgement.harness import Command, CommandRun
+from core.judgement.measuring import command_facts, measure
 from core.ledger.spending import require_call, usage_events
 from core.missions.coder import CoderCall
 from core.missions.conductor import hold_events
@@ -41,7 +40,6 @@ from core.missions.steps import Step
 from core.missions.workshop import RepoRef
 from core.planning.planner import AgentResult, resumes_at
 from core.planning.prompts import CoderBrief, TaskBrief, coder_prompt, coder_role
-from core.private_files import make_folder, write_private
 from core.repos.settings import commands_of, from_snapshot
 from core.tasks import spawn
 
@@ -276,99 +274,10 @@ async def test(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
     """Run the repo's own commands on a fresh checkout of the commit, and on its base."""
     run, _ = _run_and_task(state, step)
     assert run.commit is not None
-    facts = await measure(desk, state, run.id, run.base, run.commit)
-    return [RunTested(run=run.id, commands=facts)]
-
-
-async def measure(
-    desk: Desk, state: MissionState, key: str, base: str, head: str
-) -> tuple[dict[str, Any], ...]:
-    """The repo's commands on ``head`` and on ``base``, with the status of each (domain.md §8)."""
-    commands = [c for c in commands_of(state.settings) if c.name in ("test", "lint", "build")]
-    if not state.host_commands:
-        return tuple(_not_confirmed(command) for command in commands)
-    after = await _on_commit(desk, state, key, head, commands)
-    before = await _on_base(desk, state, key, base, commands)
-    return tuple(
-        {
-            **command_facts(run),
-            "status": status_of(run, before.get(run.name, "")),
-            "on_base": before.get(run.name, "unknown"),
-        }
-        for run in after
+    facts = await measure(
+        desk, state, repo_of(desk, state), key=run.id, base=run.base, head=run.commit
     )
-
-
-def _not_confirmed(command: Command) -> dict[str, Any]:
-    return {
-        "name": command.name,
-        "line": command.line,
-        "status": "not_runnable",
-        "exit_code": None,
-        "duration_ms": 0,
-        "counts": {},
-        "log": "",
-        "log_sha256": "",
-        "reason": "host commands were not confirmed",
-    }
-
-
-def status_of(after: CommandRun, before: str) -> str:
-    """passed, failed, failing_before or not_runnable; only the first is a pass (domain.md §8)."""
-    if after.end == "passed":
-        return "passed"
-    if after.end == "not_runnable":
-        return "not_runnable"
-    return "failing_before" if before in ("failed", "timed_out") else "failed"
-
-
-async def _on_base(
-    desk: Desk, state: MissionState, key: str, base: str, commands: Sequence[Command]
-) -> dict[str, str]:
-    """How each command ends on the base commit, measured once per commit and command line."""
-    known = {c.name: _base_file(desk, state, base, c) for c in commands}
-    missing = [c for c in commands if not known[c.name].exists()]
-    for run in await _on_commit(desk, state, f"{key}-base", base, missing):
-        if run.end != "stopped":
-            write_private(known[run.name], run.end.encode())
-    return {name: file.read_text(encoding="utf-8") for name, file in known.items() if file.exists()}
-
-
-def _base_file(desk: Desk, state: MissionState, base: str, command: Command) -> Path:
-    line = hashlib.sha256(command.line.encode()).hexdigest()[:16]
-    folder = desk.folders.data / "base-results"
-    make_folder(folder)
-    return folder / f"{state.repo}-{base}-{line}"
-
-
-async def _on_commit(
-    desk: Desk, state: MissionState, key: str, commit: str, commands: Sequence[Command]
-) -> tuple[CommandRun, ...]:
-    if not commands:
-        return ()
-    repo = repo_of(desk, state)
-    folder = desk.folders.worktrees / f"check-{key}-{commit[:12]}"
-    logs = desk.run_folder(key) / f"commands-{commit[:12]}"
-    await desk.ports.workshop.clean_checkout(repo, commit, folder)
-    try:
-        return await desk.ports.harness.run(key, commands, folder, logs)
-    finally:
-        await desk.ports.workshop.drop_checkout(folder)
-
-
-def command_facts(run: CommandRun) -> dict[str, Any]:
-    """A command's result as it stands in the journal and in ``tests.json``."""
-    return {
-        "name": run.name,
-        "line": run.line,
-        "end": run.end,
-        "exit_code": run.exit_code,
-        "duration_ms": run.duration_ms,
-        "counts": dict(run.counts),
-        "log": str(run.log),
-        "log_sha256": run.log_sha256,
-        "reason": run.reason,
-    }
+    return [RunTested(run=run.id, commands=facts)]
 
 
 async def evidence(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
