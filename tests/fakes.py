@@ -192,7 +192,7 @@ class FakePlanner:
     """Answers from a table: step → structured outputs, one for each attempt.
 
     ``ends``: how its first calls end instead. ``at_ask`` is told ``ask`` and ``asked`` with the
-    step, for tests that kill the core there.
+    step, for tests that kill the core there. ``wait``: what a call waits for, unless it is stopped.
     """
 
     world: World
@@ -205,10 +205,17 @@ class FakePlanner:
     asked: list[PlannerCall] = field(default_factory=list)
     reviewed: int = 0
     at_ask: Callable[[str, str], None] = lambda point, step: None
+    wait: asyncio.Event | None = None
+    _stops: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def ask(self, call: PlannerCall, on_text: Callable[[str], None]) -> AgentResult:
+        if not call.prompt.strip():
+            return AgentResult(end="failed", exit_code=2, error="The prompt is missing.")
         self.asked.append(call)
         self.world.count("planner")
+        stop = self._stops[call.call_id] = asyncio.Event()
+        if self.wait is not None and not await _first(self.wait, stop):
+            return AgentResult(end="stopped", exit_code=-15)
         if len(self.asked) <= len(self.ends):
             return self.ends[len(self.asked) - 1]
         header = json.loads(call.prompt.partition("\n")[0].partition("cockpit-call: ")[2])
@@ -236,6 +243,8 @@ class FakePlanner:
 
     async def stop(self, call_id: str) -> None:
         self.world.count("planner_stopped")
+        if call_id in self._stops:
+            self._stops[call_id].set()
 
 
 @dataclass(slots=True)
@@ -253,18 +262,24 @@ class FakeCoder:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     told: list[tuple[str, str]] = field(default_factory=list)
     _stops: dict[str, asyncio.Event] = field(default_factory=dict)
+    _frozen: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @property
     def where(self) -> Where:
         return "host"
 
     async def run(self, call: CoderCall, on_stall: Callable[[float], None]) -> AgentResult:
+        if not (call.prompt.strip() and call.role.strip()):
+            code, what = (3, "role") if call.prompt.strip() else (2, "prompt")
+            return AgentResult(end="failed", exit_code=code, error=f"The {what} is missing.")
         self.calls.append(call)
         self.world.count(f"coder {call.task}")
         stop = self._stops[call.run] = asyncio.Event()
         self.started.set()
         attempt = self.world.counted(f"coder {call.task}")
         if self.wait is not None and not await _first(self.wait, stop):
+            return self._result("stopped", call)
+        if not await _first(self._thawed(call.run), stop):
             return self._result("stopped", call)
         ends = self.ends.get(call.task, ())
         if attempt <= len(ends):
@@ -286,9 +301,17 @@ class FakeCoder:
 
     async def pause(self, run: RunId) -> None:
         self.told.append(("pause", run))
+        self._thawed(run).clear()
 
     async def resume(self, run: RunId) -> None:
         self.told.append(("resume", run))
+        self._thawed(run).set()
+
+    def _thawed(self, run: str) -> asyncio.Event:
+        if run not in self._frozen:
+            self._frozen[run] = asyncio.Event()
+            self._frozen[run].set()
+        return self._frozen[run]
 
     async def stop(self, run: RunId) -> None:
         self.told.append(("stop", run))
