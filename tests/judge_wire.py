@@ -32,6 +32,7 @@ class Play:
 class Asked:
     """A request as it arrived."""
 
+    method: str
     path: str
     headers: Mapping[str, str]
     body: Any
@@ -176,7 +177,8 @@ class JudgeWire:
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         now = asyncio.get_running_loop().time()
-        self.asked.append(Asked(head[0].split()[1], headers, json.loads(body or b"null"), now))
+        method, path, _ = head[0].split()
+        self.asked.append(Asked(method, path, headers, json.loads(body or b"null"), now))
         play = self.plays.pop(0) if len(self.plays) > 1 else self.plays[0]
         await self._play(play, reader, writer)
         return play.then == "close"

@@ -116,9 +116,10 @@ async def _read(api: GithubApi, repo: ForgeRepo, number: int) -> PullRequest:
 def bounded_body(body: str, mission: str) -> str:
     """The body as the forge takes it: not too long, the cut told, and the mission named."""
     mark = _MARK.format(mission=mission)
-    if len(body) > MOST_BODY:
-        return body[: MOST_BODY - len(_CUT) - len(mark)] + _CUT + mark
-    return body if mission in body else body[: MOST_BODY - len(mark)] + mark
+    whole = body if mission in body else body + mark
+    if len(whole) <= MOST_BODY:
+        return whole
+    return body[: MOST_BODY - len(_CUT) - len(mark)] + _CUT + mark
 
 
 def pull_request(raw: Any) -> PullRequest:
