@@ -44,6 +44,7 @@ class FakeWorkshop:
             raise self.errors[name]
 
     async def inspect(self, path: Path, base_branch: str | None) -> Mapping[str, Any]:
+        self._may("inspect")
         return {"base_branch": base_branch or "main", "head": self._base(), "dirty": False}
 
     async def base(self, repo: RepoRef) -> str:
@@ -261,6 +262,7 @@ class FakeCoder:
     calls: list[CoderCall] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     told: list[tuple[str, str]] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
     _stops: dict[str, asyncio.Event] = field(default_factory=dict)
     _frozen: dict[str, asyncio.Event] = field(default_factory=dict)
 
@@ -299,12 +301,23 @@ class FakeCoder:
     async def find(self, call: CoderCall) -> AgentResult | None:
         return self._result("finished", call) if call.run in self.world.read("ended") else None
 
+    def _hear(self, word: str, run: str) -> None:
+        self.told.append((word, run))
+        self.news.set()
+
+    async def heard(self, word: str, run: str) -> None:
+        """Wait until the coder was told this about that run."""
+        async with asyncio.timeout(10):
+            while (word, run) not in self.told:
+                self.news.clear()
+                await self.news.wait()
+
     async def pause(self, run: RunId) -> None:
-        self.told.append(("pause", run))
+        self._hear("pause", run)
         self._thawed(run).clear()
 
     async def resume(self, run: RunId) -> None:
-        self.told.append(("resume", run))
+        self._hear("resume", run)
         self._thawed(run).set()
 
     def _thawed(self, run: str) -> asyncio.Event:
@@ -314,7 +327,7 @@ class FakeCoder:
         return self._frozen[run]
 
     async def stop(self, run: RunId) -> None:
-        self.told.append(("stop", run))
+        self._hear("stop", run)
         if run in self._stops:
             self._stops[run].set()
 

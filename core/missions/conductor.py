@@ -18,11 +18,11 @@ from sqlalchemy import select
 from core.desk import Desk
 from core.errors import CockpitError, Refused
 from core.journal.envelope import Envelope, Event
-from core.journal.events.mission import TaskHeld
 from core.journal.events.run import ResultIgnored, StepAbandoned, StepStarted
 from core.journal.events.session import SessionReturned
 from core.journal.events.shared import HoldRaised
 from core.journal.tables import MissionRow, SessionRow, table_of
+from core.missions.hold_events import hold_events, once
 from core.missions.machine import STAGE_OF_STEP
 from core.missions.state import Hold, MissionState
 from core.missions.steps import Step, next_steps
@@ -371,7 +371,11 @@ class Conductor:
         self, mission: str, step: Step, outcome: Sequence[Event], action: Action
     ) -> None:
         try:
-            await self._record(mission, outcome, action.actor)
+            if any(isinstance(event, HoldRaised) for event in outcome):
+                stream = f"mission:{mission}"
+                await self.desk.decide(stream, partial(once, outcome), actor=action.actor)
+            else:
+                await self._record(mission, outcome, action.actor)
         except Refused as refusal:
             _log.info("late_result", mission=mission, step=step.name, code=refusal.code)
             kept = [event for event in outcome if event.kind == "usage.recorded"]
@@ -394,17 +398,3 @@ def _way(action: Action, *, interrupted: bool) -> Act:
     if interrupted and action.recover is not None:
         return action.recover
     return action.act
-
-
-def hold_events(
-    desk: Desk, step: Step, code: str, facts: Mapping[str, Any], **more: Any
-) -> Sequence[Event]:
-    """The events by which a step ends in a hold instead of its outcome."""
-    hold = desk.context.short_id("h")
-    events: list[Event] = []
-    if step.name in STAGE_OF_STEP and not more.pop("ended", False):
-        events.append(StepAbandoned(step=step.name, subject=step.subject, reason=code))
-    events.append(HoldRaised(hold=hold, code=code, subject=step.task, facts=dict(facts), **more))
-    if step.task and step.name not in ("assign", "checkpoint"):
-        events.append(TaskHeld(task=step.task, hold=hold))
-    return events

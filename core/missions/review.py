@@ -13,7 +13,7 @@ from core.desk import Desk
 from core.journal.envelope import Event
 from core.journal.events.run import RunReviewed
 from core.ledger.spending import require_call, usage_events
-from core.missions.conductor import hold_events
+from core.missions.hold_events import hold_events
 from core.missions.run_steps import brief_of, repo_of
 from core.missions.state import MissionState, Run
 from core.missions.steps import Step

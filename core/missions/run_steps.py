@@ -34,7 +34,7 @@ from core.judgement.evidence import run_package
 from core.judgement.measuring import command_facts, measure
 from core.ledger.spending import require_call, usage_events
 from core.missions.coder import CoderCall
-from core.missions.conductor import hold_events
+from core.missions.hold_events import hold_events
 from core.missions.state import MissionState, Run, Task
 from core.missions.steps import Step
 from core.missions.workshop import RepoRef

@@ -3,7 +3,6 @@
 import asyncio
 import multiprocessing
 import signal
-from collections.abc import Iterator
 from itertools import product
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -34,7 +33,7 @@ def children() -> ForkServerContext:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The same mission when nothing happens to the core."""
     folder = tmp_path_factory.mktemp("undisturbed")
 
@@ -45,7 +44,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             assert is_intact(core)
             return result(core, stage)
 
-    yield asyncio.run(whole())
+    return asyncio.run(whole())
 
 
 def test_the_undisturbed_mission_passes_every_step(undisturbed: dict[str, Any]) -> None:
@@ -58,7 +57,7 @@ def test_the_undisturbed_mission_passes_every_step(undisturbed: dict[str, Any]) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: "-".join(kill))
+@pytest.mark.parametrize("kill", KILLS, ids="-".join)
 def test_a_killed_core_is_brought_to_the_same_end(
     kill: Kill, tmp_path: Path, children: ForkServerContext, undisturbed: dict[str, Any]
 ) -> None:
