@@ -109,7 +109,13 @@ class Store:
 
     @contextmanager
     def raw(self) -> Iterator[sqlite3.Connection]:
-        """The driver's snapshot, for reading cells as they are, whatever they hold."""
+        """The driver's snapshot, for reading cells as they are, whatever they hold.
+
+        Raises:
+            Refused: ``JOURNAL_CLOSED``.
+        """
+        if self._closed:
+            raise closed()
         with closing(connect(self.path, "ro")) as connection:
             # Text that is no Unicode must come back as text, to be found out by its hash.
             connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
@@ -131,8 +137,16 @@ def closed() -> Refused:
 
 
 def settle(connection: Connection) -> None:
-    """Move the WAL into the file, after a transaction that made it large."""
-    driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    """Move the WAL into the file, after a transaction that made it large.
+
+    A reader in an old snapshot is not waited for: it keeps the WAL until a later commit.
+    """
+    raw = driver(connection)
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 @contextmanager
