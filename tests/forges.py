@@ -75,8 +75,8 @@ def refusing(status: int, message: str = "No", **headers: str) -> Play:
 class ForgeWire(JudgeWire):
     """Passes requests on to a forge, unless a play says otherwise; afterwards all are passed on."""
 
-    def __init__(self, upstream: str, plays: Sequence[Play]):
-        super().__init__([*plays, FORWARD])
+    def __init__(self, upstream: str, plays: Sequence[Play], *, port: int = 0):
+        super().__init__([*plays, FORWARD], port=port)
         self._upstream = upstream
 
     @property

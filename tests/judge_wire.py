@@ -129,8 +129,9 @@ def error(status: int, **headers: str) -> Play:
 class JudgeWire:
     """Plays one answer after the other; the last one again and again."""
 
-    def __init__(self, plays: Sequence[Play]):
+    def __init__(self, plays: Sequence[Play], *, port: int = 0):
         self.plays = list(plays)
+        self._port = port
         self.asked: list[Asked] = []
         self.sent = 0
         self.hung_up = asyncio.Event()
@@ -138,7 +139,7 @@ class JudgeWire:
         self._turns: list[asyncio.Task[None] | None] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         return self
 
     async def __aexit__(

@@ -2,6 +2,7 @@
 
 import queue
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -70,6 +71,13 @@ def _read(process: subprocess.Popen[str], found: "queue.Queue[str]") -> None:
         if listening:
             found.put(listening[1])
     found.put("")
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago, for a server that is started again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -18,9 +18,11 @@ _USER_URLS = (
     *("events", "followers", "following", "gists", "organizations", "received_events"),
     *("repos", "starred", "subscriptions"),
 )
-_NOTHING = (*("description", "homepage", "language", "license", "mirror_url", "pushed_at"),)
-_NO = (*("archived", "disabled", "fork", "private", "has_pages", "has_wiki", "has_projects"),)
-_NO_TOO = (*("has_issues", "has_downloads", "has_discussions"),)
+_NOTHING = ("description", "homepage", "language", "license", "mirror_url")
+_NO = (
+    *("archived", "disabled", "fork", "private", "has_pages", "has_wiki", "has_projects"),
+    *("has_issues", "has_downloads", "has_discussions"),
+)
 _ZERO = (
     *("forks", "forks_count", "open_issues", "open_issues_count", "size", "stargazers_count"),
     *("watchers", "watchers_count", "network_count", "subscribers_count"),
@@ -63,7 +65,7 @@ def user(root: str, login: str) -> Json:
         "login": login,
         "type": "User",
         "site_admin": False,
-        "avatar_url": "",
+        "avatar_url": f"{root}/avatars/{login}",
         "gravatar_id": "",
         "url": here,
         "html_url": f"{root}/{login}",
@@ -77,7 +79,7 @@ def repository(root: str, full_name: str, default_branch: str) -> Json:
     here, page = f"{root}/repos/{full_name}", f"{root}/{full_name}"
     plain: Json = {
         **dict.fromkeys(_NOTHING),
-        **dict.fromkeys((*_NO, *_NO_TOO), False),
+        **dict.fromkeys(_NO, False),
         **dict.fromkeys(_ZERO, 0),
         **{f"{part}_url": f"{here}/{part}" for part in _REPOSITORY_URLS},
         **dict.fromkeys(("clone_url", "git_url", "ssh_url", "svn_url"), f"{page}.git"),
@@ -92,8 +94,7 @@ def repository(root: str, full_name: str, default_branch: str) -> Json:
         "url": here,
         "html_url": page,
         "default_branch": default_branch,
-        "created_at": _BEGINNING,
-        "updated_at": _BEGINNING,
+        **dict.fromkeys(("created_at", "updated_at", "pushed_at"), _BEGINNING),
     }
 
 

@@ -118,7 +118,7 @@ async def test_a_lost_answer_never_opens_a_second_one(place: Place, lost: Play) 
     assert (made.number, made.draft, there) == (1, True, False)
     assert wire.methods.count("POST") == (1 if lost is LOST else 2)
     assert wire.methods[:3] == ["GET", "POST", "GET"]
-    assert await reader().read(place.repo, 1)
+    assert (await reader().read(place.repo, 1)).number == 1
     with pytest.raises(Refused):
         await reader().read(place.repo, 2)
 
