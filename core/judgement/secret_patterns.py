@@ -124,6 +124,18 @@ def own_secrets(text: str) -> Iterator[Found]:
                 yield Found(start, end, pattern.kind, pattern.prefix)
 
 
+def may_hold_secret(text: str) -> bool:
+    """Whether any pattern's hint occurs: one search rules out most lines of a large diff."""
+    return _any_hint().search(text.lower()) is not None
+
+
+@lru_cache(maxsize=1)
+def _any_hint() -> re.Pattern[str]:
+    hints = {h for pattern in OWN for h in pattern.hints}
+    hints |= {h for format_ in _formats() for h in format_.hints}
+    return re.compile("|".join(re.escape(hint) for hint in sorted(hints, key=len)))
+
+
 def library_secrets(text: str) -> Iterator[Found]:
     """Secrets in one of the library's formats; one in two windows may come twice."""
     flat, origin = _flattened(text)

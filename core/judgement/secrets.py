@@ -14,7 +14,13 @@ from itertools import islice
 from urllib.parse import quote
 
 from core.judgement.changes import AddedLine, shown_path
-from core.judgement.secret_patterns import Found, key_blocks, library_secrets, own_secrets
+from core.judgement.secret_patterns import (
+    Found,
+    key_blocks,
+    library_secrets,
+    may_hold_secret,
+    own_secrets,
+)
 
 MAX_FINDINGS = 1000
 SHORTEST_KNOWN = 6
@@ -99,8 +105,9 @@ def _secrets(text: str, known: Collection[str]) -> Iterator[Found]:
     pattern = _known_pattern(frozenset(known))
     if pattern is not None:
         yield from (Found(*hit.span(), _KNOWN) for hit in pattern.finditer(text))
-    yield from own_secrets(text)
-    yield from library_secrets(text)
+    if may_hold_secret(text):
+        yield from own_secrets(text)
+        yield from library_secrets(text)
 
 
 def _merged(found: list[Found]) -> list[Found]:
