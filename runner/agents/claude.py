@@ -178,7 +178,8 @@ def outside(checkout: Path) -> list[str]:
     """Rules that refuse to read anything outside ``checkout`` (domain.md §5). Blocks.
 
     A rule cannot say "all but", so each neighbour on the way from the root is named. What appears
-    later is refused by the permission mode, which grants nothing outside either.
+    later is refused by the permission mode, which grants nothing outside either. The CLI follows
+    links in rules and in paths: a link beside the checkout may lead to it, so links have no rule.
     """
     rules: list[str] = []
     at = checkout.resolve()
@@ -192,7 +193,8 @@ def outside(checkout: Path) -> list[str]:
 
 def _neighbours(folder: Path, at: Path) -> Iterator[str]:
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
+        with os.scandir(folder) as found:
+            names = sorted(each.name for each in found if not each.is_symlink())
     except OSError:
         return
     yield from (name for name in names if name != at.name and name.isprintable())

@@ -168,6 +168,13 @@ def test_every_neighbour_is_outside_and_the_checkout_is_not(tmp_path: Path) -> N
     assert not any("\n" in rule for rule in rules)
 
 
+def test_a_link_that_leads_to_the_checkout_shuts_nothing_out(tmp_path: Path) -> None:
+    (tmp_path / "real" / "checkout").mkdir(parents=True)
+    (tmp_path / "current").symlink_to(tmp_path / "real")
+    for checkout in (tmp_path / "real" / "checkout", tmp_path / "current" / "checkout"):
+        assert not any("current" in r or "/real/**" in r for r in outside(checkout))
+
+
 def test_the_nearest_neighbours_are_kept_where_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
