@@ -36,7 +36,14 @@ def install() -> Path:
     with (FOLDER / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _stamped() != wanted:
-            _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
+            _npm(
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--fetch-retries=1",
+                "--fetch-retry-mintimeout=1000",
+            )
             _STAMP.write_text(wanted, "utf-8")
     return MODULES
 
