@@ -107,8 +107,8 @@ class GithubApi:
         if not local and not api_url.startswith("https://"):
             raise Refused(
                 "FORGE_REFUSED",
-                "The forge's address is neither https nor on this machine.",
-                recovery="Set it: cockpit repo set NAME remote.forge_url https://HOST/api/v3",
+                "The forge's address is neither https nor a literal loopback address.",
+                recovery="Set https://HOST/api/v3 or http://127.0.0.1:PORT as remote.forge_url.",
             )
         token = LOCAL_TOKEN if local else (self._token() or "").strip()
         if not _SENDABLE.fullmatch(token):

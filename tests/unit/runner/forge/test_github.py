@@ -302,3 +302,12 @@ async def test_a_long_body_arrives(place: Place) -> None:
     made, _ = await opened(place.repo, body="ü" * (2 * MOST_BODY))
     assert len(made.body) == MOST_BODY
     assert (await reader().find(place.repo, HEAD, MISSION)) == made
+
+
+async def test_a_cancelled_question_hangs_up(place: Place) -> None:
+    async with ForgeWire(place.forge.url, [Play(then="hang")]) as wire:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await reader().read(place.through(wire), 1)
+        await asyncio.wait_for(wire.hung_up.wait(), 10.0)
+    assert wire.methods == ["GET"]
