@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import orjson
 
 from core.private_files import make_folder, write_private
+from core.tasks import spawn
 from runner.leftovers import MARK, end_leftovers, wait_for_guard
 
 _GUARD = Path(__file__).with_name("guard.py")
@@ -75,7 +76,19 @@ class GuardedProcess:
 
     @classmethod
     async def start(cls, start: Start) -> "GuardedProcess":
-        """Start the guard and, below it, the command. Earlier files of ``state`` are removed."""
+        """Start the guard and, below it, the command. Earlier files of ``state`` are removed.
+
+        Cancelling it half-way leaves nothing behind.
+        """
+        starting = spawn(cls._start_guard(start), name=f"start {start.argv[0]}")
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await (await starting).stop()
+            raise
+
+    @classmethod
+    async def _start_guard(cls, start: Start) -> "GuardedProcess":
         spec = await asyncio.to_thread(_write_spec, start)
         with (start.state / "guard.err").open("wb") as errors:
             process = await asyncio.create_subprocess_exec(

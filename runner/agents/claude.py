@@ -180,6 +180,7 @@ def outside(checkout: Path) -> list[str]:
     A rule cannot say "all but", so each neighbour on the way from the root is named. What appears
     later is refused by the permission mode, which grants nothing outside either. The CLI follows
     links in rules and in paths: a link beside the checkout may lead to it, so links have no rule.
+    Above 2,000 rules the nearest neighbours go without: the home folder matters more.
     """
     rules: list[str] = []
     at = checkout.resolve()

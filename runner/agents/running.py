@@ -43,6 +43,11 @@ class AgentProcess:
         if self._process is not None:
             await self._process.stop()
 
+    def abandon(self) -> None:
+        """Nobody waits for it any more: what still runs is told to end."""
+        if self._process is not None:
+            self._process.tell_stop()
+
     async def pause(self) -> None:
         """Freeze its tree."""
         self.paused = True
@@ -76,7 +81,7 @@ class Running:
         try:
             yield self._processes[key]
         finally:
-            del self._processes[key]
+            self._processes.pop(key).abandon()
 
     def find(self, key: str) -> AgentProcess | None:
         """The one of that id, if it is under way."""

@@ -33,6 +33,7 @@ from runner.agents.claude import (
 from runner.coder import HostCoder
 from runner.planner import ClaudePlanner
 from runner.process import read_exit
+from tests.processes import working_in
 from tests.wire import Turn, Wire, done, structured, tool, until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.real_cli]
@@ -115,18 +116,6 @@ def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
-
-
-def working_in(folder: Path) -> list[psutil.Process]:
-    """Processes with a living thread that works in or below ``folder``."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/task/[0-9]*/cwd"):
-        try:
-            if link.readlink().is_relative_to(folder):
-                found.add(psutil.Process(int(link.parts[2])))
-        except (psutil.Error, OSError):
-            continue
-    return sorted(found, key=lambda process: process.pid)
 
 
 @pytest.fixture
@@ -570,6 +559,21 @@ class TestNothingIsLeft:
             assert time.monotonic() - before < 2.0
             assert working_in(place.folder) == []
             assert await coder().find(place.coder_call(wire)) is None
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.8])
+@pytest.mark.parametrize("role", ["coder", "planner"])
+async def test_a_cancelled_call_leaves_nothing_whenever_it_was(
+    place: Place, role: str, moment: float
+) -> None:
+    async with Wire({"fault": {"hang": True}}) as wire:
+        call = place.code(wire) if role == "coder" else place.plan(wire)
+        run = spawn(call, name="run")
+        await asyncio.sleep(moment)  # any moment will do: none may leave a process
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        await until(lambda: not working_in(place.folder), 3.0)
 
 
 class TestTheCrash:

@@ -227,6 +227,18 @@ class TestOrders:
             await rig.coder.resume(RUN)
             assert (await run).end == "finished"
 
+    async def test_a_pause_before_the_process_is_there_is_not_forgotten(self, rig: Rig) -> None:
+        await rig.play()
+        run = spawn(rig.coder.run(rig.call(), unheard), name="run")
+        await asyncio.sleep(0)
+        await rig.coder.pause(RUN)
+        await asyncio.sleep(0.5)  # nothing can be waited for: it must not happen
+        assert not rig.written
+        await rig.coder.resume(RUN)
+        async with asyncio.timeout(60):
+            assert (await run).end == "finished"
+        assert rig.written
+
     async def test_a_frozen_run_can_be_stopped(self, rig: Rig) -> None:
         async with running(rig) as run:
             await rig.coder.pause(RUN)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from runner.process import Exit, GuardedProcess, Start, end_abandoned, read_exit
+from tests.processes import working_in
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -91,22 +92,10 @@ async def until(met: Callable[[], Any], seconds: float = 20.0) -> Any:
     return found
 
 
-def living_in(folder: Path) -> list[psutil.Process]:
-    """Processes with a living thread that works in ``folder``: no escape of ours leaves it."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/task/[0-9]*/cwd"):
-        try:
-            if str(link.readlink()) == str(folder):
-                found.add(psutil.Process(int(link.parts[2])))
-        except (psutil.Error, OSError):
-            continue
-    return sorted(found, key=lambda process: process.pid)
-
-
 @pytest.fixture(autouse=True)
 def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
     yield
-    left = living_in(tmp_path)
+    left = working_in(tmp_path)
     for process in left:
         process.kill()
     assert left == []
@@ -126,7 +115,7 @@ class TestNothingOutlives:
         before = time.monotonic()
         await process.stop()
         assert time.monotonic() - before < 2.0
-        assert living_in(tmp_path) == []
+        assert working_in(tmp_path) == []
         ended = await process.wait()
         assert ended.ended_by == "stop"
 
@@ -135,7 +124,7 @@ class TestNothingOutlives:
         process = await GuardedProcess.start(start_of(tmp_path, argv))
         ended = await process.wait()
         assert (ended.exit_code, ended.ended_by) == (7, "self")
-        assert living_in(tmp_path) == []
+        assert working_in(tmp_path) == []
 
 
 OWNER = """
@@ -167,7 +156,7 @@ async def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path, body: st
     before = time.monotonic()
     await until(lambda: read_exit(tmp_path / "guard"))
     assert time.monotonic() - before < 2.0
-    assert living_in(tmp_path) == []
+    assert working_in(tmp_path) == []
     ended = read_exit(tmp_path / "guard")
     assert ended is not None
     assert ended.ended_by == "owner_gone"
@@ -178,7 +167,7 @@ async def test_a_frozen_tree_ends_with_its_owner_too(tmp_path: Path) -> None:
     then = "await asyncio.sleep(0.2); await process.pause(); os.kill(os.getpid(), 9)"
     with owner(tmp_path, "subprocess.Popen(hang)", then):
         await until(lambda: read_exit(tmp_path / "guard"))
-    assert living_in(tmp_path) == []
+    assert working_in(tmp_path) == []
 
 
 @pytest.mark.asyncio
@@ -330,7 +319,7 @@ class TestPause:
         sizes = [f.stat().st_size for f in files]
         await asyncio.sleep(0.3)  # nothing can be waited for: it must not happen
         assert [f.stat().st_size for f in files] == sizes
-        states = {p.status() for p in living_in(tmp_path)}
+        states = {p.status() for p in working_in(tmp_path)}
         assert states == {psutil.STATUS_STOPPED}
         await process.resume()
         await until(lambda: all(f.stat().st_size > s for f, s in zip(files, sizes, strict=True)))
@@ -359,13 +348,13 @@ class TestAGuardUnderAttack:
         process = await GuardedProcess.start(start_of(tmp_path, script(body)))
         ended = await process.wait()
         assert ended == Exit(-9, "owner_gone", 0.0)
-        assert living_in(tmp_path) == []
+        assert working_in(tmp_path) == []
 
     async def test_a_command_that_freezes_its_guard_is_still_stopped(self, tmp_path: Path) -> None:
         body = "subprocess.Popen(hang, start_new_session=True); os.kill(os.getppid(), 19)"
         process = await begin(tmp_path, body)
         await process.stop()
-        assert living_in(tmp_path) == []
+        assert working_in(tmp_path) == []
 
     async def test_what_a_killed_guard_left_is_ended_after_a_restart(self, tmp_path: Path) -> None:
         with owner(tmp_path, "subprocess.Popen(hang)") as process:
@@ -374,9 +363,9 @@ class TestAGuardUnderAttack:
             assert guard is not None
             guard.suspend()
             process.kill()
-        assert living_in(tmp_path) != []
+        assert working_in(tmp_path) != []
         assert await asyncio.to_thread(end_abandoned, tmp_path / "guard") is None
-        assert living_in(tmp_path) == []
+        assert working_in(tmp_path) == []
 
     async def test_a_fork_storm_is_stopped(self, tmp_path: Path) -> None:
         body = """
@@ -388,11 +377,11 @@ def storm(depth):
 """
         argv = script(body, end="ready()\nstorm(0)")
         process = await GuardedProcess.start(start_of(tmp_path, argv))
-        await until(lambda: len(living_in(tmp_path)) > 20)
+        await until(lambda: len(working_in(tmp_path)) > 20)
         before = time.monotonic()
         await process.stop()
         assert time.monotonic() - before < 4.0
-        assert living_in(tmp_path) == []
+        assert working_in(tmp_path) == []
 
 
 def ready_text(folder: Path) -> str:
@@ -407,7 +396,7 @@ async def test_cancelling_the_wait_ends_the_tree(tmp_path: Path) -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert living_in(tmp_path) == []
+    assert working_in(tmp_path) == []
 
 
 @pytest.mark.asyncio

@@ -175,9 +175,14 @@ def test_a_link_that_leads_to_the_checkout_shuts_nothing_out(tmp_path: Path) -> 
         assert not any("current" in r or "/real/**" in r for r in outside(checkout))
 
 
-def test_the_nearest_neighbours_are_kept_where_there_are_too_many(
+def test_where_there_are_too_many_the_way_from_the_root_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.agents.claude._MOST_DENIED", 2)
-    (tmp_path / "a").mkdir()
-    assert len(outside(tmp_path / "a")) == 2
+    for name in ("checkout", "other"):
+        (tmp_path / name).mkdir()
+    every = outside(tmp_path / "checkout")
+    assert f"Read(/{tmp_path}/other)" in every
+    monkeypatch.setattr("runner.agents.claude._MOST_DENIED", len(every) - 2)
+    few = outside(tmp_path / "checkout")
+    assert "Read(//etc/**)" in few
+    assert f"Read(/{tmp_path}/other)" not in few
