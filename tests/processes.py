@@ -1,7 +1,6 @@
 """Which processes work in a folder: how a test sees what was left running. Linux only."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ def working_in(folder: Path) -> list[psutil.Process]:
     Threads, because a process whose main thread has ended looks dead and is not.
     """
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in filter(str.isdigit, [entry.name for entry in Path("/proc").iterdir()]):
         if any(at.is_relative_to(folder) for at in _folders_of(pid)):
             with contextlib.suppress(psutil.Error):
                 found.append(psutil.Process(int(pid)))
@@ -23,6 +22,6 @@ def working_in(folder: Path) -> list[psutil.Process]:
 
 def _folders_of(pid: str) -> Iterator[Path]:
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                yield Path(f"/proc/{pid}/task/{thread}/cwd").readlink()
+                yield (thread / "cwd").readlink()
