@@ -26,7 +26,7 @@ from core.journal.writer import Job, Request, Writer
 __all__ = ["Journal", "RebuildReport"]
 
 
-def _silent(done: int, total: int) -> None:
+def _silent(_done: int, _total: int) -> None:
     """Nobody watches a rebuild."""
 
 

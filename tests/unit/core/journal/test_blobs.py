@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.errors import Broken, Invalid
+from core.errors import Broken, Invalid, Refused
 from core.journal.blobs import Blobs
 
 
@@ -81,3 +81,53 @@ def test_a_fifo_in_its_place_does_not_hang_the_reader(blobs: Blobs, tmp_path: Pa
     os.mkfifo(_file(tmp_path, digest))
     with pytest.raises((Invalid, Broken)):
         blobs.read(digest)
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, (1 << 20) + 1])
+def test_a_file_is_stored_as_its_bytes_would_be(blobs: Blobs, tmp_path: Path, size: int) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(os.urandom(size))
+    digest = blobs.put(source)
+    assert digest == blobs.put(source.read_bytes()) == blobs.put(source)
+    with blobs.open(digest) as file:
+        assert file.read() == source.read_bytes()
+    assert _file(tmp_path, digest).stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in (tmp_path / "blobs").iterdir()] == [digest[:2]]
+
+
+def test_a_damaged_copy_is_replaced_by_the_file_again(blobs: Blobs, tmp_path: Path) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a log")
+    digest = blobs.put(source)
+    _file(tmp_path, digest).write_bytes(b"a lie")
+    with pytest.raises(Broken, match=digest):
+        blobs.open(digest)
+    blobs.put(source)
+    assert blobs.read(digest) == b"a log"
+
+
+def test_only_a_regular_file_can_be_put(blobs: Blobs, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.write_bytes(b"x")
+    (tmp_path / "link").symlink_to(real)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "blobs", "nowhere", "nul\0"):
+        with pytest.raises(Invalid) as refused:
+            blobs.put(tmp_path / name)
+        assert refused.value.data["field"] == "content"
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a log")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Refused, match="No space left"):
+        blobs.put(source)
+    assert list((tmp_path / "blobs").iterdir()) == []
