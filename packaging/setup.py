@@ -77,6 +77,8 @@ def _test_programs() -> None:
     missing = [p for program, p in TEST_PROGRAMS.items() if shutil.which(program) is None]
     if missing and sys.platform == "linux":
         _install(missing)
+    node = [VENV / "bin" / "python", ROOT / "tests" / "node" / "install.py"]
+    subprocess.run(node, check=False)
 
 
 def _install(packages: list[str]) -> bool:
