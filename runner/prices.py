@@ -26,7 +26,10 @@ class GenaiPrices:
     """Prices of genai-prices, in US dollars."""
 
     def cost(self, usage: ModelUsage, at: datetime) -> Decimal | None:
-        """See :class:`core.ledger.prices.Prices`."""
+        """See :class:`core.ledger.prices.Prices`; without any reported token it is unknown."""
+        counted = usage.input_tokens + usage.output_tokens
+        if not counted + usage.cache_read_tokens + usage.cache_write_tokens:
+            return None
         return _price(usage, at)
 
     def ceiling(

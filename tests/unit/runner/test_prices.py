@@ -82,3 +82,7 @@ def test_an_unknown_model_is_taken_for_the_dearest(prices: Prices) -> None:
     assert unknown is not None
     assert unknown >= known
     assert prices.ceiling("nobody", "x", input_tokens=1, output_tokens=1) is None
+
+
+def test_a_call_without_reported_tokens_has_no_price(prices: Prices) -> None:
+    assert cost(prices, "openai", "gpt-5", 0, 0) is None
