@@ -3,6 +3,7 @@
 Each is repeatable after a crash. Rules are elsewhere; this only calls ports and names outcomes.
 """
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ async def checkpoint(desk: Desk, state: MissionState, step: Step) -> Sequence[Ev
 async def prepare(desk: Desk, state: MissionState, step: Step) -> Sequence[Event]:
     """Lay the worktree from the tip that contains all finished dependencies; run set-up."""
     run, task = _run_and_task(state, step)
+    await require_space(desk)
     repo = repo_of(desk, state)
     earlier = _earlier(state, run)
     keep = earlier is not None and not task.discard
@@ -101,6 +103,23 @@ async def prepare(desk: Desk, state: MissionState, step: Step) -> Sequence[Event
     if earlier is None or not earlier.setup:
         setup = await _set_up(desk, state, run, worktree)
     return [RunPrepared(run=run.id, base=base, worktree=name, setup=tuple(map(dict, setup)))]
+
+
+async def require_space(desk: Desk) -> None:
+    """Refuse to lay a worktree on a disk that is nearly full.
+
+    Raises:
+        Unavailable: ``HOLD-DISK-SPACE``.
+    """
+    floor = desk.settings.system.disk_floor_mb
+    free = (await desk.aside(lambda: shutil.disk_usage(desk.folders.data))).free // (1 << 20)
+    if free < floor:
+        raise Unavailable(
+            "HOLD-DISK-SPACE",
+            f"{free} MB are free and {floor} MB are to be kept free.",
+            recovery="Free some space, or lower system.disk_floor_mb.",
+            data={"free_mb": free, "floor_mb": floor},
+        )
 
 
 def _earlier(state: MissionState, run: Run) -> Run | None:

@@ -26,7 +26,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sound") / "journal.db"
     with counters(path) as journal:
         count(journal, "counter:a", 1, 2, 3, idempotency_key="k", correlation_id="c")
-        both: dict[str, list[Event]] = {"counter:b": [Counted(by=5, note="五")] * 4, "counter:a": [Stopped()]}
+        both: dict[str, list[Event]] = {
+            "counter:b": [Counted(by=5, note="五")] * 4,
+            "counter:a": [Stopped()],
+        }
         journal.append_all(Append(both, "harness", {}, causation_id="why")).result(10)
         count(journal, "counter:c", 1, 1, 1, 1)
         assert journal.verify() == ChainReport(EVENTS, EVENTS)

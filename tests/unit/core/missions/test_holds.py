@@ -13,7 +13,7 @@ from core.errors import Refused, Unavailable
 from core.judgement.judge import JudgeReply
 from core.planning.planner import AgentResult, resumes_at
 from core.settings import Settings
-from core.settings.model import Budgets
+from core.settings.model import Budgets, System
 from tests.fakes import plan_of
 from tests.missions import (
     Stage,
@@ -449,4 +449,21 @@ async def test_an_answer_that_is_no_verdict_waits_and_is_asked_again(tmp_path: P
         stage.judges["openai"].reply = None
         await core.desk.call("mission.validate", {"mission": mission})
         state = await mission_until(core, mission, "mission.decided", times=2)
+        assert state.decision == "AUTO_MERGE"
+
+
+@pytest.mark.asyncio
+async def test_no_worktree_is_laid_on_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    full = Settings(system=System(disk_floor_mb=10_000_000))
+    stage = Stage(tmp_path, full)
+    async with stage.core() as core:
+        await add_repo(core, tmp_path)
+        mission = await start(core)
+        hold = await hold_of(core, f"mission:{mission}", "HOLD-DISK-SPACE")
+        assert hold.facts["floor_mb"] == 10_000_000
+        assert stage.world.counted("coder T1") == 0
+    stage.settings = Settings()
+    async with stage.core() as core:
+        await recover(core, hold)
+        state = await mission_until(core, mission, "mission.decided")
         assert state.decision == "AUTO_MERGE"
