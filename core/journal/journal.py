@@ -1,6 +1,5 @@
 """The journal: the only truth. Append, read, follow, verify, rebuild (domain.md §2)."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, select
 from core.context import Context
 from core.errors import CockpitError
 from core.journal import chain, recording
+from core.journal.answers import Awaited
 from core.journal.backup import back_up
 from core.journal.envelope import Envelope, Event
 from core.journal.failures import caught
@@ -120,13 +120,8 @@ class Journal:
             Broken: a guard or a projection failed; nothing was recorded.
         """
         return self.append_all(
-            Append(
-                {stream: events},
-                actor,
-                {} if expected is None else {stream: expected},
-                causation_id,
-                correlation_id,
-                idempotency_key,
+            _one_stream(
+                stream, events, actor, expected, causation_id, correlation_id, idempotency_key
             )
         )
 
@@ -136,16 +131,33 @@ class Journal:
         self._writer.submit(Request(append, future))
         return future
 
-    async def write(self, stream: str, events: Sequence[Event], **how: Any) -> list[Envelope]:
+    async def write(
+        self,
+        stream: str,
+        events: Sequence[Event],
+        *,
+        actor: str,
+        expected: int | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> list[Envelope]:
         """:meth:`append`, awaited.
 
         Cancelled before the writer took it, nothing is recorded; afterwards it is, as a whole.
         """
-        return await asyncio.wrap_future(self.append(stream, events, **how))
+        return await self.write_all(
+            _one_stream(
+                stream, events, actor, expected, causation_id, correlation_id, idempotency_key
+            )
+        )
 
     async def write_all(self, append: Append) -> list[Envelope]:
         """:meth:`append_all`, awaited; cancelled as :meth:`write`."""
-        return await asyncio.wrap_future(self.append_all(append))
+        waiting = Awaited()
+        self._writer.submit(Request(append, waiting))
+        recorded: list[Envelope] = await waiting.future
+        return recorded
 
     def state(self, stream: str) -> tuple[int, Any]:
         """The newest committed version and state of a stream. Safe from any thread."""
@@ -230,3 +242,9 @@ class Journal:
             due = self._rebuilding.due(connection)
         if due:
             self.rebuild()
+
+
+def _one_stream(
+    stream: str, events: Sequence[Event], actor: str, expected: int | None, *ids: str | None
+) -> Append:
+    return Append({stream: events}, actor, {} if expected is None else {stream: expected}, *ids)

@@ -8,7 +8,6 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.context import Context
 from core.errors import CockpitError, Unavailable
 from core.journal import recording
-from core.journal.envelope import Envelope
+from core.journal.answers import Answer, Waiting, tell
 from core.journal.failures import caught, translated
 from core.journal.group import Group, Part
 from core.journal.interfaces import Append, Projection
@@ -39,7 +38,7 @@ class Request:
     """An append that waits, and who waits for it."""
 
     append: Append
-    future: Future[list[Envelope]]
+    future: Waiting
 
 
 @dataclass(slots=True)
@@ -47,10 +46,7 @@ class Job:
     """Something else that must have the writer's connection for itself, in one transaction."""
 
     run: Callable[[Connection], Any]
-    future: Future[Any]
-
-
-Answer = tuple[Future[Any], Any]
+    future: Waiting
 
 
 class Writer:
@@ -85,7 +81,7 @@ class Writer:
             if not self._closed:
                 self._queue.put(item)
                 return
-        item.future.set_exception(closed())
+        tell([(item.future, closed())])
 
     def close(self) -> None:
         """Finish what waits, then end the thread. A second call does nothing."""
@@ -127,7 +123,7 @@ class Writer:
             found = self._commit(waiting, taken)
             if isinstance(found, CockpitError):
                 found = self._after_failure(found, taken, waiting)
-            _answer(found)
+            tell(found)
 
     def _after_failure(
         self, failure: CockpitError, taken: list[Request], waiting: deque[Request]
@@ -197,18 +193,10 @@ class Writer:
             return result
 
         self._head = None
-        _answer([(job.future, caught(perform))])
+        tell([(job.future, caught(perform))])
 
 
 def _all_told(found: list[Answer] | CockpitError, requests: Iterable[Request]) -> list[Answer]:
     if isinstance(found, CockpitError):
         return [(request.future, found) for request in requests]
     return found
-
-
-def _answer(answers: list[Answer]) -> None:
-    for future, result in answers:
-        if isinstance(result, CockpitError):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
