@@ -24,7 +24,7 @@ class CommandRun:
 
     Attributes:
         end: ``not_runnable`` for exit codes 126 and 127 and for what could not be started.
-        counts: passed, failed, skipped, errors, where the output or a JUnit file tells them.
+        counts: passed, failed, skipped, errors, where the end of the output tells them.
         log: the whole output; ``log_sha256`` its digest.
     """
 
