@@ -228,7 +228,8 @@ class TestMessages:
         await writer.wait_closed()
         assert received.count("event: ") == 4
         assert "\r\n0\r\n" not in received
-        assert not caplog.records
+        # Another server of the same process may tell of its own requests.
+        assert not [each for each in caplog.records if each.name != "uvicorn.access"]
 
     async def test_a_limit_says_when_it_ends(
         self, shared: RehearsalServer, client: httpx.AsyncClient
